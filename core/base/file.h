@@ -1,0 +1,40 @@
+/*
+ * Files. Writing is atomic: a temporary file in the same folder, flushed, renamed over the old one,
+ * folder flushed. Reading refuses what is not a regular file. Because a root process works inside
+ * folders that users can write, paths are opened without following a link in the last component,
+ * and a file with more than one hard link is refused.
+ */
+#ifndef CPUU_BASE_FILE_H
+#define CPUU_BASE_FILE_H
+
+#include "base/error.h"
+
+#include <cpuu/formats/bytes.h>
+
+#include <sys/stat.h>
+
+/* The whole file into out (an empty, initialised buffer whose max is the limit: CPUU_E_TOOBIG past
+ * it). st may be NULL. CPUU_E_NOTFOUND when there is none. */
+cpuu_rc cpuu_file_read(const char *path, cpuu_buf *out, struct stat *st, cpuu_error *err);
+/* Creates or atomically replaces path. A replaced file's owner, mode and extended attributes are
+ * kept or the call is refused; a new file gets `mode`. Fault points: "file.write", "file.flush",
+ * "file.rename", "file.dirsync". On failure path is as before and no temporary file is left. */
+cpuu_rc cpuu_file_write(const char *path, const void *data, size_t size, mode_t mode,
+                        cpuu_error *err);
+/* Missing is success. */
+cpuu_rc cpuu_file_delete(const char *path, cpuu_error *err);
+/* Flushes the folder that holds path, so that a create, rename or delete in it lasts. */
+cpuu_rc cpuu_file_sync_dir(const char *path, cpuu_error *err);
+/* Makes a folder and its missing parents with the given mode. */
+cpuu_rc cpuu_mkdirs(const char *path, mode_t mode, cpuu_error *err);
+/* A path below a Windows-style user folder, each component found without regard to case; "\" and
+ * "/" both separate. CPUU_E_NOTFOUND when a component does not exist, and then *out is the path as
+ * it would be created. *out is owned by the caller. */
+cpuu_rc cpuu_path_nocase(const char *base, const char *relative, char **out, cpuu_error *err);
+/* "folder/name", owned by the caller; NULL when out of memory. */
+char *cpuu_path_join(const char *folder, const char *name);
+/* Folder part of a path, owned by the caller: "." when there is none. */
+char *cpuu_path_dir(const char *path);
+const char *cpuu_path_base(const char *path);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * Features: loading plugins, serving them, guarding every call into them.
+ *   loader.c    the one user of libltdl
+ *   services.c  the host table (cpuu_host); the only place where mailbox, profile, files and journal
+ *               meet: queue -> before-image -> journal flush -> write
+ *   runner.c    order, check of critical features, spans, verbs
+ *   replay.c    takes journal records back (undo, rollback, recovery)
+ */
+#ifndef CPUU_FEATURES_FEATURES_H
+#define CPUU_FEATURES_FEATURES_H
+
+#include "journal/journal.h"
+#include "mailbox/mailbox.h"
+#include "profile/profile.h"
+#include "report/report.h"
+#include "settings/settings.h"
+#include "translate/translate.h"
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+typedef struct cpuu_plugins cpuu_plugins;
+
+/* Loads every plugin of an absolute folder with immediate binding. A plugin that cannot be loaded is
+ * an error that says which file and why; the folder must not be writable by others. */
+cpuu_rc cpuu_plugins_load(const char *dir, cpuu_log *log, cpuu_plugins **out, cpuu_error *err);
+void cpuu_plugins_free(cpuu_plugins *p);
+/* Names of all features in dependency order, NULL-terminated; borrowed. */
+const char *const *cpuu_plugins_names(const cpuu_plugins *p);
+size_t cpuu_plugins_count(const cpuu_plugins *p);
+const cpuu_feature *cpuu_plugins_feature(const cpuu_plugins *p, size_t index,
+                                         const cpuu_plugin **plugin, const char **file);
+
+/* Which of the features run, by Features/Skip; array of cpuu_plugins_count() flags. */
+void cpuu_plugins_select(const cpuu_plugins *p, const cpuu_settings *s, bool *selected);
+/* CPUU_NEED_* of the features that will run (or whose skip() will). */
+uint32_t cpuu_plugins_needs(const cpuu_plugins *p, const bool *selected);
+
+/* ---- what features work on ------------------------------------------------------------------- */
+
+typedef struct cpuu_work { /* one profile being processed; everything borrowed from the engine */
+    const cpuu_settings *settings;
+    cpuu_report *report;
+    cpuu_log *log;
+    cpuu_plugins *plugins;
+    cpuu_journal *journal;      /* NULL in a dry run */
+    cpuu_mail *mail;            /* NULL without network */
+    cpuu_mailbox *source, *target;
+    cpuu_translate *translate;
+    cpuu_profile *profile;      /* model over the overlay view: sees staged edits */
+    const cpuu_account *account;
+    cpuu_edits *edits;          /* staged profile edits; committed by the engine */
+    char *roaming_dir, *local_dir; /* NULL when unreachable */
+    const char *source_smtp, *source_dn, *target_smtp, *target_dn;
+    cpuu_rc (*beat)(void *user); /* CPUU_E_STOP to stop */
+    void *beat_user;
+    bool dry_run;
+} cpuu_work;
+
+/* Runs check() of critical features, then update() or skip() of all in order, each in its span.
+ * Returns CPUU_OK, or the error of the critical feature that failed: then nothing is left of any
+ * (mailbox and files rolled back, edits truncated to where they were). */
+cpuu_rc cpuu_features_update(cpuu_work *w, cpuu_error *err);
+
+/* Takes back the records of a span (0 = all), newest first, comparing per property with what was
+ * written; conflicts are reported and stay. Idempotent. Uses the network only when a record needs
+ * it: mailbox records with w->target == NULL give CPUU_E_NETWORK before anything is changed. */
+cpuu_rc cpuu_features_rollback(cpuu_work *w, int64_t span, bool skip_mailbox, cpuu_error *err);
+/* True when the journal has mailbox records that are not undone. */
+cpuu_rc cpuu_features_has_mailbox_records(cpuu_journal *j, bool *out, cpuu_error *err);
+/* cleanup() of every feature that has one. */
+cpuu_rc cpuu_features_cleanup(cpuu_work *w, cpuu_error *err);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * HTTP, the one user of libcurl. One thread: requests are submitted, and a loop (curl_multi) drives
+ * all of them; each calls on_done when it ends, and on_done may submit more.
+ *
+ * Rules: TLS is verified always (CA file optional). Redirects are never followed here; the caller
+ * sees 3xx and decides. Credentials go only over https, or over http when AllowInsecureHTTP is set
+ * (lab only); Basic is sent only to a host on the request's allow-list; connections are never
+ * shared between different credentials. libxml2 and JSON are not used here.
+ */
+#ifndef CPUU_NET_HTTP_H
+#define CPUU_NET_HTTP_H
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <cpuu/formats/bytes.h>
+
+typedef struct cpuu_credentials {
+    char *user;     /* "DOMAIN\user" or "user@domain"; NULL = the ticket of the logged-in user */
+    char *password; /* wiped when freed */
+} cpuu_credentials;
+
+typedef struct cpuu_http_options {
+    const char *ca_file;        /* NULL = the system's */
+    const char *const *connect_to; /* curl's CONNECT_TO lines, NULL-terminated; may be NULL */
+    const char *proxy;          /* NULL = environment */
+    bool allow_insecure_http;   /* lab only */
+    uint32_t connect_timeout_ms;/* 0 = 30000 */
+    uint32_t request_timeout_ms;/* 0 = 120000; time without progress */
+    const char *user_agent;     /* NULL = "cpuu/<version>" */
+} cpuu_http_options;
+
+typedef struct cpuu_http cpuu_http;
+
+typedef struct cpuu_http_header {
+    const char *name;
+    const char *value;
+} cpuu_http_header;
+
+typedef struct cpuu_http_request {
+    /* in; borrowed until on_done has returned */
+    const char *method; /* "POST", "GET" */
+    const char *url;
+    const cpuu_http_header *headers;
+    size_t n_headers;
+    const void *body;
+    size_t body_size;
+    const cpuu_credentials *credentials; /* NULL = send none */
+    size_t max_response; /* bytes; 0 = 1 MiB */
+    void (*on_done)(struct cpuu_http_request *req);
+    void *user;
+
+    /* out; owned by the request until cpuu_http_request_clear() */
+    cpuu_rc rc;              /* CPUU_OK when an HTTP response came, whatever its status */
+    uint32_t curl_code;      /* CURLcode when rc != CPUU_OK */
+    uint32_t status;         /* HTTP status */
+    cpuu_buf response;       /* body, de-chunked */
+    cpuu_buf response_headers; /* raw header lines of the last response */
+    cpuu_error error;        /* when rc != CPUU_OK: "cannot connect to host:port (WinHTTP ...)" */
+
+    struct cpuu_http_transfer *transfer; /* private */
+} cpuu_http_request;
+
+cpuu_rc cpuu_http_new(const cpuu_http_options *options, cpuu_log *log, cpuu_http **out,
+                      cpuu_error *err);
+void cpuu_http_free(cpuu_http *http);
+/* Asked between events; a negative return (CPUU_E_STOP) aborts everything under way. */
+void cpuu_http_on_beat(cpuu_http *http, cpuu_rc (*beat)(void *user), void *user);
+
+/* Starts a request. A failure to start is reported through on_done, from cpuu_http_drive(). */
+void cpuu_http_submit(cpuu_http *http, cpuu_http_request *req);
+/* Runs until nothing is under way. CPUU_OK, or CPUU_E_STOP when the beat said so. */
+cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err);
+/* Submits one request and waits for it. */
+cpuu_rc cpuu_http_perform(cpuu_http *http, cpuu_http_request *req, cpuu_error *err);
+void cpuu_http_request_clear(cpuu_http_request *req);
+/* Value of the n-th header of that name (0 = first), or NULL; into a caller's buffer. */
+bool cpuu_http_get_header(const cpuu_http_request *req, const char *name, unsigned n, char *out,
+                          size_t out_size);
+/* Totals since creation, for the benchmark and the report. */
+void cpuu_http_totals(const cpuu_http *http, uint64_t *requests, uint64_t *sent,
+                      uint64_t *received);
+
+/* The guide's words for a failed request: "WinHTTP result: 0x00002ee7, Description: The server name
+ * or address could not be resolved" and so on; status 401 gives the "Custom result" form. */
+void cpuu_http_describe(const cpuu_http_request *req, char *out, size_t out_size);
+
+#endif

@@ -1,0 +1,139 @@
+/*
+ * Everything an administrator can say: CPUU.ini, credentials file and command line, parsed, typed and
+ * validated into one struct from one table. --help, the manual pages and --show-config come from the
+ * same table. inih lives here and nowhere else.
+ */
+#ifndef CPUU_SETTINGS_SETTINGS_H
+#define CPUU_SETTINGS_SETTINGS_H
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/http.h"
+
+typedef enum cpuu_mode {
+    CPUU_MODE_UPDATE = 1,
+    CPUU_MODE_UNDO,
+    CPUU_MODE_CLEANUP,
+    CPUU_MODE_LIST_PROFILES,
+    CPUU_MODE_LIST_FEATURES,
+    CPUU_MODE_SHOW_CONFIG,
+    CPUU_MODE_HELP,
+    CPUU_MODE_VERSION
+} cpuu_mode;
+
+typedef struct cpuu_words { /* a list of words; NULL-terminated */
+    char **items;
+    size_t count;
+} cpuu_words;
+
+/* One warning or note found while reading settings, to be logged once there is a log. */
+typedef struct cpuu_setting_note {
+    cpuu_level level;
+    char *text; /* "CPUU.ini:12: unknown key 'Featuers'; did you mean 'Features'?" */
+} cpuu_setting_note;
+
+typedef struct cpuu_settings {
+    /* mode and selection */
+    cpuu_mode mode;
+    cpuu_words profiles;        /* -Profiles or -Undo names; empty = see below */
+    bool default_profile;       /* -DefaultProfile, -UndoDefaultProfile */
+    bool undo_all;              /* -UndoAll */
+    bool dry_run;
+    bool profile_only;          /* --profile-only */
+    bool leave_temporary_profile;
+    bool name_target_as_source;
+    bool do_not_modify_exclude_scp;
+    bool skip_autodiscover_checking;
+    bool posix_exit;            /* --exit-style=posix or ExitStyle=posix */
+    bool verbose, quiet;
+
+    /* where */
+    cpuu_words hives;           /* --hive, repeated */
+    cpuu_words hive_dirs;       /* --hives */
+    char *state_dir;            /* --state; default: /var/lib/cpuu as root, else XDG state dir */
+    char *plugin_dir;           /* --plugins; default: installed, or the build tree */
+    char *ini_file;             /* the file used; NULL = none found */
+    char *log_file;             /* -Log, before variables are expanded */
+    char *json_file;
+    bool log_write_directly, move_dumps_to_remote;
+    uint32_t max_local_dumps;
+
+    /* features */
+    cpuu_words features;        /* empty = all */
+    cpuu_words skip;
+    bool skip_all;
+    cpuu_words critical;
+    cpuu_words remove;          /* "Nicks" */
+    bool remove_junk;
+
+    /* profiles and services */
+    cpuu_words allow_services;
+    bool allow_all_services;
+    cpuu_words processed_domains;
+    int process_offline;        /* 0, 1 */
+    bool keep_ost, backup_ost, use_target_ost;
+    bool create_reg_for_ost;
+    bool backup_copy_in_journal_only; /* BackupCopy=journal */
+
+    /* network */
+    char *autodiscover_source_url, *autodiscover_target_url;
+    bool use_local_xml;
+    char *ca_file;
+    cpuu_words connect_to;
+    cpuu_words target_domains;
+    char *mapping_file;
+    bool allow_insecure_http;
+    char *custom_attribute;
+    uint32_t max_other_mailboxes; /* 50 */
+    char *authority_url, *resource_url;
+
+    /* credentials; a side is absent when user is NULL */
+    cpuu_credentials source, target;
+    bool ask_credentials, ask_source_only;
+    char *credentials_file;
+
+    /* watchdog */
+    bool watchdog;
+    uint32_t attempts;            /* 3 */
+    uint32_t open_store_wait, feature_wait, global_wait; /* seconds, 0 = unlimited */
+    cpuu_words stop_processes;
+    bool silent;
+
+    /* notification */
+    cpuu_words notify_to;
+    char *notify_priority, *notify_attach, *notify_when, *notify_profile, *notify_subject,
+        *notify_body;
+
+    cpuu_setting_note *notes;
+    size_t n_notes;
+    struct cpuu_origin *origins;  /* where each value came from; private to settings/ */
+    size_t n_origins;
+    cpuu_arena arena;             /* owns all strings except the passwords */
+} cpuu_settings;
+
+/*
+ * Reads the command line and the INI file it names (or finds). argv is not kept.
+ * CPUU_E_USAGE: the message names file and line, or the switch; nothing has been touched.
+ * known_features: NULL-terminated names for validating Features, Skip and Critical; NULL = do not
+ * check yet (cpuu_settings_check_features does it once plugins are loaded).
+ */
+cpuu_rc cpuu_settings_load(int argc, char **argv, cpuu_settings *out, cpuu_error *err);
+cpuu_rc cpuu_settings_check_features(cpuu_settings *s, const char *const *known_features,
+                                     cpuu_error *err);
+void cpuu_settings_free(cpuu_settings *s);
+
+/* Fills in missing credentials: credentials file, then a prompt on the terminal (never a hang: no
+ * terminal gives CPUU_E_AUTH). Called only when the network is about to be used. */
+cpuu_rc cpuu_settings_credentials(cpuu_settings *s, bool target_too, cpuu_error *err);
+
+/* Texts generated from the table; to stdout. */
+void cpuu_settings_print_help(void);
+void cpuu_settings_print_config(const cpuu_settings *s);
+/* The option and key sections of cpuu(1) and cpuu.ini(5), in man markup; used by the build. */
+void cpuu_settings_print_man(bool ini_page);
+
+/* Value of an INI key of a third-party feature, "[Feature.<name>]" section; NULL when absent. */
+const char *cpuu_settings_feature_option(const cpuu_settings *s, const char *feature,
+                                         const char *key);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * From source to target: the one place that decides what a link becomes. The same rules for every
+ * feature (reference "mailbox formats" 2.3; decisions D7, R8). Given facts (who moved, which folders
+ * exist) it is pure; the facts it still needs are fetched in sets through the mailbox layer.
+ */
+#ifndef CPUU_TRANSLATE_TRANSLATE_H
+#define CPUU_TRANSLATE_TRANSLATE_H
+
+#include "mailbox/mailbox.h"
+#include "net/switchmsg.h"
+#include "translate/mapping.h"
+
+typedef struct cpuu_translate cpuu_translate;
+
+typedef struct cpuu_translate_options {
+    cpuu_mail *mail;                 /* NULL: only the mapping file and the profile's own identity */
+    cpuu_mailbox *source, *target;   /* the user's own mailboxes; NULL without network */
+    cpuu_directory *target_directory;/* may be NULL */
+    const cpuu_endpoint *source_endpoint, *target_endpoint;
+    const cpuu_mapping *mapping;     /* may be NULL */
+    /* identities of the user */
+    const char *source_dn, *source_smtp, *target_dn, *target_smtp;
+    uint32_t max_other_mailboxes;
+    /* Reads the Switch Message of an opened mailbox (engine supplies it); see D7(b). */
+    cpuu_rc (*read_switch)(void *user, cpuu_mail *mail, cpuu_mailbox **boxes, size_t n,
+                           cpuu_rc *rcs, cpuu_switch_message *out);
+    void *user;
+} cpuu_translate_options;
+
+cpuu_rc cpuu_translate_new(const cpuu_translate_options *o, cpuu_log *log, cpuu_translate **out,
+                           cpuu_error *err);
+void cpuu_translate_free(cpuu_translate *t);
+
+/* Translates n links as one set; fills outcome, reason and out of each. `out` blobs live until
+ * cpuu_translate_free. names: NAMED_TAG links are indices of names' source ids. */
+cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, cpuu_error *err);
+
+/* Readable identity of an EntryID or address, for reports: "Bob Brown <bob@...>: \Calendar". Lives
+ * until cpuu_translate_free. Never NULL. */
+const char *cpuu_translate_describe(cpuu_translate *t, bool target_side, uint32_t kind,
+                                    cpuu_blob id);
+
+#endif
