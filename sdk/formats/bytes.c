@@ -286,8 +286,13 @@ bool cpuu_utf8_valid(const char *text, size_t n)
 
 bool cpuu_buf_utf16(cpuu_buf *b, const char *utf8, bool nul)
 {
+    return cpuu_buf_utf16_n(b, utf8, strlen(utf8), nul);
+}
+
+bool cpuu_buf_utf16_n(cpuu_buf *b, const char *utf8, size_t n, bool nul)
+{
     const uint8_t *p = (const uint8_t *)utf8;
-    size_t left = strlen(utf8);
+    size_t left = n;
     while (left) {
         uint32_t cp;
         unsigned len = utf8_next(p, left, &cp);

@@ -83,6 +83,8 @@ bool cpuu_buf_put_u16(cpuu_buf *b, size_t pos, uint16_t v);
 bool cpuu_buf_put_u32(cpuu_buf *b, size_t pos, uint32_t v);
 /* UTF-8 text as UTF-16LE, with a 2-byte NUL when `nul`. Invalid UTF-8 fails the buffer. */
 bool cpuu_buf_utf16(cpuu_buf *b, const char *utf8, bool nul);
+/* The same for n bytes of UTF-8 that need not end in a NUL. */
+bool cpuu_buf_utf16_n(cpuu_buf *b, const char *utf8, size_t n, bool nul);
 
 /* UTF-16LE (n bytes, n even; a lone surrogate becomes U+FFFD) appended as UTF-8, without NUL. */
 bool cpuu_buf_utf8_from_utf16(cpuu_buf *b, const uint8_t *utf16, uint32_t n);
