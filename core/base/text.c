@@ -38,13 +38,13 @@ bool cpuu_ends_with_nocase(const char *s, const char *suffix)
 }
 
 /* One code point; invalid bytes count as themselves so that comparison stays total. */
-static uint32_t next_folded(const unsigned char **p)
+static uint32_t next_folded(const unsigned char **p, const unsigned char *end)
 {
     uint32_t c = *(*p)++;
     unsigned more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
     if (more)
         c &= 0x3fu >> more;
-    for (; more && (**p & 0xc0) == 0x80; more--)
+    for (; more && *p < end && (**p & 0xc0) == 0x80; more--)
         c = (c << 6) | (*(*p)++ & 0x3fu);
     if (c < 0x80)
         return (uint32_t)lower((unsigned char)c);
@@ -61,14 +61,20 @@ static uint32_t next_folded(const unsigned char **p)
     return c;
 }
 
-bool cpuu_name_eq(const char *a, const char *b)
+bool cpuu_name_neq(const char *a, size_t n, const char *b, size_t m)
 {
-    const unsigned char *p = (const unsigned char *)a, *q = (const unsigned char *)b;
-    while (*p && *q) {
-        if (next_folded(&p) != next_folded(&q))
+    const unsigned char *p = (const unsigned char *)a, *p_end = p + n;
+    const unsigned char *q = (const unsigned char *)b, *q_end = q + m;
+    while (p < p_end && q < q_end) {
+        if (next_folded(&p, p_end) != next_folded(&q, q_end))
             return false;
     }
-    return *p == *q;
+    return p == p_end && q == q_end;
+}
+
+bool cpuu_name_eq(const char *a, const char *b)
+{
+    return cpuu_name_neq(a, strlen(a), b, strlen(b));
 }
 
 void cpuu_hex(char *out, const uint8_t *data, size_t n)
