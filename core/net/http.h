@@ -4,8 +4,15 @@
  *
  * Rules: TLS is verified always (CA file optional). Redirects are never followed here; the caller
  * sees 3xx and decides. Credentials go only over https, or over http when AllowInsecureHTTP is set
- * (lab only); Basic is sent only to a host on the request's allow-list; connections are never
- * shared between different credentials. libxml2 and JSON are not used here.
+ * (lab only), and only to the host of the request's URL; which hosts may have them is the caller's
+ * business (R8). Connections are never shared between different credentials.
+ *
+ * Authentication: Negotiate, NTLM or Basic, the strongest that the server's 401 offers and libcurl
+ * can do; learnt once per host and credential, then sent at once. Negotiate through GSS-API means
+ * the ticket of the logged-in user, so it is used only when no user name is given.
+ *
+ * A request is given to a server at most once, whatever happens to the connection; `sent` tells
+ * whether it may have arrived.
  */
 #ifndef CPUU_NET_HTTP_H
 #define CPUU_NET_HTTP_H
@@ -37,7 +44,7 @@ typedef struct cpuu_http_header {
     const char *value;
 } cpuu_http_header;
 
-typedef struct cpuu_http_request {
+typedef struct cpuu_http_request { /* zero it before the first use */
     /* in; borrowed until on_done has returned */
     const char *method; /* "POST", "GET" */
     const char *url;
@@ -54,22 +61,27 @@ typedef struct cpuu_http_request {
     cpuu_rc rc;              /* CPUU_OK when an HTTP response came, whatever its status */
     uint32_t curl_code;      /* CURLcode when rc != CPUU_OK */
     uint32_t status;         /* HTTP status */
+    bool sent;               /* the server may have received the whole request */
     cpuu_buf response;       /* body, de-chunked */
     cpuu_buf response_headers; /* raw header lines of the last response */
     cpuu_error error;        /* when rc != CPUU_OK: "cannot connect to host:port (WinHTTP ...)" */
 
     struct cpuu_http_transfer *transfer; /* private */
+    struct cpuu_http_request *next_failed;
 } cpuu_http_request;
 
 cpuu_rc cpuu_http_new(const cpuu_http_options *options, cpuu_log *log, cpuu_http **out,
                       cpuu_error *err);
+/* Requests still under way are dropped without on_done. */
 void cpuu_http_free(cpuu_http *http);
 /* Asked between events; a negative return (CPUU_E_STOP) aborts everything under way. */
 void cpuu_http_on_beat(cpuu_http *http, cpuu_rc (*beat)(void *user), void *user);
 
-/* Starts a request. A failure to start is reported through on_done, from cpuu_http_drive(). */
+/* Starts a request. on_done is called exactly once, from cpuu_http_drive(), also when it could not
+ * be started; what the request held of an earlier use is freed. */
 void cpuu_http_submit(cpuu_http *http, cpuu_http_request *req);
-/* Runs until nothing is under way. CPUU_OK, or CPUU_E_STOP when the beat said so. */
+/* Runs until nothing is under way. CPUU_OK, or CPUU_E_STOP when the beat said so: then everything
+ * under way has ended with CPUU_E_STOP. Not from within on_done. */
 cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err);
 /* Submits one request and waits for it. */
 cpuu_rc cpuu_http_perform(cpuu_http *http, cpuu_http_request *req, cpuu_error *err);
