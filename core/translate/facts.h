@@ -1,0 +1,72 @@
+/*
+ * What the translation knows so far about people and about mailboxes. Facts are fetched in sets, kept
+ * for the whole profile, and never guessed. Private to translate/.
+ */
+#ifndef CPUU_TRANSLATE_FACTS_H
+#define CPUU_TRANSLATE_FACTS_H
+
+#include "translate/foldermap.h"
+#include "translate/translate.h"
+
+typedef enum cpuu_where {
+    CPUU_WHERE_UNASKED = 0,
+    CPUU_WHERE_MOVED,
+    CPUU_WHERE_NOT_MOVED,
+    CPUU_WHERE_AT_TARGET, /* the identity already is one of the target organisation */
+    CPUU_WHERE_UNKNOWN,
+    CPUU_WHERE_AMBIGUOUS
+} cpuu_where;
+
+/* A person or list, by what the source calls it. Strings live in the arena of cpuu_translate. */
+typedef struct cpuu_subject {
+    const char *dn;   /* as asked; may be NULL */
+    const char *smtp; /* as asked, or stored beside the DN; may be NULL */
+    bool own;         /* the user */
+    cpuu_where where;
+    const char *target_dn, *target_smtp, *target_name;
+} cpuu_subject;
+
+/* A mailbox other people own (or the user's own, or the public store). */
+typedef struct cpuu_owner {
+    const char *dn, *smtp;            /* at the source; the public store has neither */
+    bool own, is_public;
+    cpuu_where where;
+    uint32_t why;                     /* CPUU_WHY_* when where is not MOVED */
+    bool asked;
+    const char *target_dn, *target_smtp;
+    cpuu_mailbox *source, *target;    /* NULL = not opened */
+    bool source_tried, target_tried;
+    bool folders_wanted, folders_read, folders_ok;
+    cpuu_folder_list source_folders, target_folders;
+} cpuu_owner;
+
+struct cpuu_translate {
+    cpuu_translate_options o;
+    cpuu_log *log;
+    cpuu_subject *people;
+    size_t n_people, cap_people;
+    cpuu_owner *owners;               /* [0] own, [1] public */
+    size_t n_owners, cap_owners;
+    unsigned n_opened;                /* other people's source mailboxes, against the limit */
+    cpuu_directory *source_directory; /* opened when an owner is known by address only */
+    bool source_directory_tried;
+    cpuu_arena arena;
+};
+
+#define CPUU_OWNER_OWN    0
+#define CPUU_OWNER_PUBLIC 1
+
+/* The subject known by either identity, added when new. NULL when out of memory. */
+cpuu_subject *cpuu_facts_person(cpuu_translate *t, const char *dn, const char *smtp);
+/* Asks mapping file or target directory about every person not asked about yet, in one batch. */
+cpuu_rc cpuu_facts_resolve_people(cpuu_translate *t, cpuu_error *err);
+/* Index of the owner, added when new; -1 when out of memory. */
+int cpuu_facts_owner(cpuu_translate *t, const char *dn, const char *smtp);
+/* Settles where every owner lives: mapping file, else a Switch Message in the source mailbox. */
+cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err);
+/* Index of the owner whose source (target_side: target) mailbox has this GUID; -1 = nobody known. */
+int cpuu_facts_owner_by_guid(const cpuu_translate *t, const uint8_t guid[16], bool target_side);
+/* Opens the target mailboxes and reads both folder trees of every owner that wants them. */
+cpuu_rc cpuu_facts_read_folders(cpuu_translate *t, cpuu_error *err);
+
+#endif

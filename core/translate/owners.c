@@ -1,0 +1,389 @@
+/*
+ * Where does the owner of a linked mailbox live, and which of its folders is which? Decision D7 (b):
+ * the mapping file, else a valid Switch Message in the owner's source mailbox. Mailboxes are opened
+ * in parallel, at most MaxOtherMailboxes of them.
+ */
+#include "translate/facts.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && cpuu_casecmp(a, b) == 0;
+}
+
+int cpuu_facts_owner(cpuu_translate *t, const char *dn, const char *smtp)
+{
+    for (size_t i = 0; i < t->n_owners; i++) {
+        cpuu_owner *w = &t->owners[i];
+        if (w->is_public)
+            continue;
+        if (same(w->dn, dn) || ((!dn || !w->dn) && same(w->smtp, smtp)))
+            return (int)i;
+    }
+    if (!cpuu_grow(&t->owners, &t->cap_owners, t->n_owners, sizeof(*t->owners)))
+        return -1;
+    cpuu_owner *w = &t->owners[t->n_owners];
+    memset(w, 0, sizeof(*w));
+    w->dn = dn && *dn ? cpuu_arena_strdup(&t->arena, dn) : NULL;
+    w->smtp = smtp && *smtp ? cpuu_arena_strdup(&t->arena, smtp) : NULL;
+    if ((dn && *dn && !w->dn) || (smtp && *smtp && !w->smtp))
+        return -1;
+    return (int)t->n_owners++;
+}
+
+int cpuu_facts_owner_by_guid(const cpuu_translate *t, const uint8_t guid[16], bool target_side)
+{
+    for (size_t i = 0; i < t->n_owners; i++) {
+        cpuu_mailbox *box = target_side ? t->owners[i].target : t->owners[i].source;
+        if (box && memcmp(cpuu_mailbox_get_info(box)->mailbox_guid, guid, 16) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+static void settle(cpuu_owner *w, cpuu_where where, uint32_t why)
+{
+    w->where = where;
+    w->why = why;
+    w->asked = true;
+}
+
+static void settle_from_mapping(const cpuu_translate *t, cpuu_owner *w)
+{
+    const cpuu_mapping_row *row = cpuu_mapping_find(t->o.mapping, w->smtp, w->dn);
+    if (!row) {
+        settle(w, CPUU_WHERE_UNKNOWN, CPUU_WHY_UNKNOWN);
+        return;
+    }
+    if (!w->dn)
+        w->dn = row->source_dn;
+    w->target_dn = row->target_dn;
+    w->target_smtp = row->target_smtp;
+    settle(w, row->migrated ? CPUU_WHERE_MOVED : CPUU_WHERE_NOT_MOVED,
+           row->migrated ? CPUU_WHY_MIGRATED : CPUU_WHY_NOT_MIGRATED);
+}
+
+/* Completes owners known by one identity only, from a directory. */
+static cpuu_rc complete(cpuu_translate *t, cpuu_directory *directory, bool target_side,
+                        cpuu_error *err)
+{
+    size_t n = 0;
+    const char **keys = cpuu_calloc(t->n_owners, sizeof(*keys));
+    size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
+    cpuu_person *answers = cpuu_calloc(t->n_owners, sizeof(*answers));
+    cpuu_rc rc = keys && who && answers ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
+        const cpuu_owner *w = &t->owners[i];
+        const char *dn = target_side ? w->target_dn : w->dn;
+        const char *smtp = target_side ? w->target_smtp : w->smtp;
+        bool wanted = target_side ? w->where == CPUU_WHERE_MOVED : !w->asked;
+        if (!wanted || w->is_public || (dn && smtp) || (!dn && !smtp) || (!target_side && dn))
+            continue;
+        keys[n] = dn ? dn : smtp;
+        who[n++] = i;
+    }
+    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = directory, .keys = keys,
+                       .n_keys = (uint32_t)n, .people = answers};
+    if (rc == CPUU_OK && n > 0)
+        rc = cpuu_mail_run(t->o.mail, &op, 1, err);
+    for (size_t i = 0; rc == CPUU_OK && op.rc == CPUU_OK && i < n; i++) {
+        cpuu_owner *w = &t->owners[who[i]];
+        const cpuu_person *p = &answers[i];
+        if (!p->found || p->ambiguous)
+            continue;
+        const char **dn = target_side ? &w->target_dn : &w->dn;
+        const char **smtp = target_side ? &w->target_smtp : &w->smtp;
+        if (!*dn && p->dn)
+            *dn = cpuu_arena_strdup(&t->arena, p->dn);
+        if (!*smtp && p->smtp)
+            *smtp = cpuu_arena_strdup(&t->arena, p->smtp);
+    }
+    if (rc == CPUU_OK && op.rc < 0)
+        cpuu_logf(t->log, CPUU_LV_WARNING, "Cannot look mailbox owners up in the %s address book: %s",
+                  target_side ? "target" : "source", op.error.text);
+    cpuu_mail_op_clear(&op);
+    cpuu_free(keys);
+    cpuu_free(who);
+    cpuu_free(answers);
+    return rc;
+}
+
+static cpuu_rc complete_from_source(cpuu_translate *t, cpuu_error *err)
+{
+    bool wanted = false;
+    for (size_t i = 0; i < t->n_owners; i++)
+        wanted |= !t->owners[i].asked && !t->owners[i].dn && t->owners[i].smtp;
+    if (!wanted || !t->o.source_endpoint || !t->o.source_endpoint->nspi_url)
+        return CPUU_OK;
+    if (!t->source_directory_tried) {
+        cpuu_error why = CPUU_ERROR_INIT;
+        t->source_directory_tried = true;
+        if (cpuu_mail_directory(t->o.mail, t->o.source_endpoint, &t->source_directory, &why) < 0)
+            cpuu_logf(t->log, CPUU_LV_WARNING, "Cannot open the source address book: %s", why.text);
+    }
+    return t->source_directory ? complete(t, t->source_directory, false, err) : CPUU_OK;
+}
+
+/* Opens the source mailboxes of all owners that are not settled. */
+static cpuu_rc open_sources(cpuu_translate *t, cpuu_error *err)
+{
+    size_t n = 0;
+    cpuu_mail_open *opens = cpuu_calloc(t->n_owners, sizeof(*opens));
+    size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
+    cpuu_rc rc = opens && who ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
+        cpuu_owner *w = &t->owners[i];
+        bool wanted = !w->asked || (w->folders_wanted && w->where == CPUU_WHERE_MOVED);
+        if (!wanted || w->source || w->source_tried || w->own || w->is_public || !w->dn)
+            continue;
+        if (t->n_opened == t->o.max_other_mailboxes) {
+            cpuu_logf(t->log, CPUU_LV_WARNING,
+                      "The mailbox of '%s' is not opened: MaxOtherMailboxes=%u is reached",
+                      w->smtp ? w->smtp : w->dn, t->o.max_other_mailboxes);
+            w->source_tried = true;
+            continue;
+        }
+        t->n_opened++;
+        opens[n] = (cpuu_mail_open){.endpoint = t->o.source_endpoint, .mailbox_dn = w->dn,
+                                    .smtp = w->smtp};
+        who[n++] = i;
+    }
+    if (rc == CPUU_OK && n > 0)
+        rc = cpuu_mail_open_all(t->o.mail, opens, n, err);
+    for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
+        cpuu_owner *w = &t->owners[who[i]];
+        w->source_tried = true;
+        w->source = opens[i].rc == CPUU_OK ? opens[i].box : NULL;
+        if (!w->source)
+            cpuu_logf(t->log, CPUU_LV_INFO, "Cannot open the source mailbox of '%s': %s",
+                      w->smtp ? w->smtp : w->dn, opens[i].error.text);
+    }
+    cpuu_free(opens);
+    cpuu_free(who);
+    return rc;
+}
+
+static void take_switch(cpuu_translate *t, cpuu_owner *w, cpuu_rc rc, const cpuu_switch_message *m)
+{
+    if (rc == CPUU_E_NOTFOUND) {
+        settle(w, CPUU_WHERE_NOT_MOVED, CPUU_WHY_NOT_MIGRATED);
+        return;
+    }
+    if (rc != CPUU_OK) {
+        settle(w, CPUU_WHERE_UNKNOWN, rc == CPUU_E_FORMAT ? CPUU_WHY_UNREADABLE
+                                                          : CPUU_WHY_NO_ACCESS);
+        return;
+    }
+    w->target_dn = cpuu_arena_strdup(&t->arena, m->target_dn);
+    w->target_smtp = cpuu_arena_strdup(&t->arena, m->target_smtp);
+    settle(w, CPUU_WHERE_MOVED, CPUU_WHY_MIGRATED);
+}
+
+static cpuu_rc read_switches(cpuu_translate *t, cpuu_error *err)
+{
+    size_t n = 0;
+    cpuu_mailbox **boxes = cpuu_calloc(t->n_owners, sizeof(*boxes));
+    size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
+    cpuu_rc *rcs = cpuu_calloc(t->n_owners, sizeof(*rcs));
+    cpuu_switch_message *messages = cpuu_calloc(t->n_owners, sizeof(*messages));
+    cpuu_rc rc = boxes && who && rcs && messages ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
+        if (t->owners[i].asked || !t->owners[i].source)
+            continue;
+        boxes[n] = t->owners[i].source;
+        who[n++] = i;
+    }
+    if (rc == CPUU_OK && n > 0)
+        rc = t->o.read_switch(t->o.user, t->o.mail, boxes, n, rcs, messages);
+    if (rc < 0)
+        cpuu_fail(err, rc, "cannot read the Switch Messages of mailbox owners");
+    for (size_t i = 0; rc == CPUU_OK && i < n; i++)
+        take_switch(t, &t->owners[who[i]], rcs[i], &messages[i]);
+    cpuu_free(boxes);
+    cpuu_free(who);
+    cpuu_free(rcs);
+    cpuu_free(messages);
+    return rc;
+}
+
+cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err)
+{
+    bool open = false;
+    for (size_t i = 0; i < t->n_owners; i++) {
+        cpuu_owner *w = &t->owners[i];
+        if (w->asked)
+            continue;
+        if (t->o.mapping)
+            settle_from_mapping(t, w);
+        else
+            open = true;
+    }
+    cpuu_rc rc = CPUU_OK;
+    if (open && t->o.mail && t->o.source_endpoint && t->o.read_switch) {
+        rc = complete_from_source(t, err);
+        if (rc == CPUU_OK)
+            rc = open_sources(t, err);
+        if (rc == CPUU_OK)
+            rc = read_switches(t, err);
+    }
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
+        if (!t->owners[i].asked)
+            settle(&t->owners[i], CPUU_WHERE_UNKNOWN, CPUU_WHY_NO_ACCESS);
+    }
+    if (rc == CPUU_OK && t->o.target_directory)
+        rc = complete(t, t->o.target_directory, true, err);
+    return rc;
+}
+
+/* ---- folders --------------------------------------------------------------------------------- */
+
+static cpuu_rc open_targets(cpuu_translate *t, cpuu_error *err)
+{
+    size_t n = 0;
+    cpuu_mail_open *opens = cpuu_calloc(2 * t->n_owners, sizeof(*opens));
+    size_t *who = cpuu_calloc(2 * t->n_owners, sizeof(*who));
+    cpuu_rc rc = opens && who ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
+        cpuu_owner *w = &t->owners[i];
+        if (!w->folders_wanted || w->target_tried || w->where != CPUU_WHERE_MOVED || w->own ||
+            !t->o.target_endpoint || (!w->is_public && !w->target_dn))
+            continue;
+        w->target_tried = true;
+        opens[n] = (cpuu_mail_open){.endpoint = t->o.target_endpoint, .mailbox_dn = w->target_dn,
+                                    .smtp = w->target_smtp};
+        who[n++] = 2 * i + 1;
+        if (!w->is_public || !t->o.source_endpoint)
+            continue;
+        w->source_tried = true;
+        opens[n] = (cpuu_mail_open){.endpoint = t->o.source_endpoint};
+        who[n++] = 2 * i;
+    }
+    if (rc == CPUU_OK && n > 0)
+        rc = cpuu_mail_open_all(t->o.mail, opens, n, err);
+    for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
+        cpuu_owner *w = &t->owners[who[i] / 2];
+        bool target_side = who[i] % 2;
+        *(target_side ? &w->target : &w->source) = opens[i].rc == CPUU_OK ? opens[i].box : NULL;
+        if (opens[i].rc < 0)
+            cpuu_logf(t->log, CPUU_LV_INFO, "Cannot open the %s %s%s%s: %s",
+                      target_side ? "target" : "source",
+                      w->is_public ? "public folders" : "mailbox of '",
+                      w->is_public ? "" : w->target_smtp ? w->target_smtp : w->target_dn,
+                      w->is_public ? "" : "'", opens[i].error.text);
+    }
+    cpuu_free(opens);
+    cpuu_free(who);
+    return rc;
+}
+
+static const uint32_t folder_tags[] = {
+    0x3001001Fu, /* PidTagDisplayName */
+    0x3613001Fu, /* PidTagContainerClass */
+    0x0E090102u  /* PidTagParentEntryId */
+};
+
+static char *text_of(cpuu_arena *arena, const cpuu_value *v)
+{
+    char *s = cpuu_arena_alloc(arena, (CPUU_FOUND(v) ? v->size : 0) + 1);
+    if (s && CPUU_FOUND(v) && v->size)
+        memcpy(s, v->data, v->size);
+    return s;
+}
+
+static uint32_t role_of(const cpuu_mailbox *box, cpuu_blob eid)
+{
+    for (uint32_t role = CPUU_ROLE_ROOT; role <= CPUU_ROLE_PUBLIC; role++) {
+        cpuu_blob r;
+        if (cpuu_mailbox_role(box, role, &r) && r.size == eid.size &&
+            memcmp(r.data, eid.data, eid.size) == 0)
+            return role;
+    }
+    return CPUU_ROLE_NONE;
+}
+
+static cpuu_rc take_folders(const cpuu_mailbox *box, const cpuu_mail_rows *rows,
+                            cpuu_folder_list *l)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        const cpuu_mail_row *row = &rows->items[i];
+        if (row->rc < 0 || row->n_values < 3)
+            continue;
+        const cpuu_value *parent = &row->values[2];
+        cpuu_folder f = {.eid = row->id, .role = role_of(box, row->id)};
+        if (CPUU_FOUND(parent))
+            f.parent = (cpuu_blob){parent->data, parent->size};
+        f.name = text_of(&l->arena, &row->values[0]);
+        f.klass = text_of(&l->arena, &row->values[1]);
+        if (!f.name || !f.klass || cpuu_folder_list_add(l, &f) != CPUU_OK)
+            return CPUU_E_NOMEM;
+    }
+    /* Special folders outside the tree that was read: their parents' parent is not needed. */
+    for (uint32_t role = CPUU_ROLE_ROOT; role <= CPUU_ROLE_PUBLIC; role++) {
+        cpuu_folder f = {.role = role};
+        bool listed = false;
+        if (!cpuu_mailbox_role(box, role, &f.eid))
+            continue;
+        for (size_t i = 0; i < l->count && !listed; i++)
+            listed = l->items[i].role == role;
+        if (!listed && cpuu_folder_list_add(l, &f) != CPUU_OK)
+            return CPUU_E_NOMEM;
+    }
+    cpuu_folder_list_sort(l);
+    return CPUU_OK;
+}
+
+static cpuu_rc finish_owner(cpuu_owner *w, const cpuu_mail_op *source, const cpuu_mail_op *target,
+                            cpuu_log *log, cpuu_error *err)
+{
+    w->folders_read = true;
+    if (source->rc < 0 || target->rc < 0) {
+        const cpuu_mail_op *bad = source->rc < 0 ? source : target;
+        cpuu_logf(log, CPUU_LV_WARNING, "Cannot read the %s folders of '%s': %s",
+                  source->rc < 0 ? "source" : "target", w->smtp ? w->smtp : w->dn ? w->dn : "public",
+                  bad->error.text);
+        return CPUU_OK;
+    }
+    w->folders_ok = true;
+    if (take_folders(w->source, &source->rows, &w->source_folders) != CPUU_OK ||
+        take_folders(w->target, &target->rows, &w->target_folders) != CPUU_OK)
+        return cpuu_nomem(err);
+    return CPUU_OK;
+}
+
+cpuu_rc cpuu_facts_read_folders(cpuu_translate *t, cpuu_error *err)
+{
+    cpuu_rc rc = t->o.mail ? open_sources(t, err) : CPUU_OK;
+    if (rc == CPUU_OK && t->o.mail)
+        rc = open_targets(t, err);
+    size_t n = 0;
+    cpuu_mail_op *ops = cpuu_calloc(2 * t->n_owners, sizeof(*ops));
+    size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
+    if (rc == CPUU_OK && (!ops || !who))
+        rc = cpuu_nomem(err);
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
+        cpuu_owner *w = &t->owners[i];
+        if (!w->folders_wanted || w->folders_read || !w->source || !w->target)
+            continue;
+        for (int side = 0; side < 2; side++)
+            ops[2 * n + (size_t)side] =
+                (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = side ? w->target : w->source,
+                               .what = CPUU_FOLDERS, .flags = CPUU_DEEP, .tags = folder_tags,
+                               .role = w->is_public ? CPUU_ROLE_PUBLIC : CPUU_ROLE_ROOT,
+                               .n_tags = sizeof(folder_tags) / sizeof(*folder_tags)};
+        who[n++] = i;
+    }
+    if (rc == CPUU_OK && n > 0)
+        rc = cpuu_mail_run(t->o.mail, ops, 2 * n, err);
+    for (size_t i = 0; i < n; i++) {
+        if (rc == CPUU_OK)
+            rc = finish_owner(&t->owners[who[i]], &ops[2 * i], &ops[2 * i + 1], t->log, err);
+        cpuu_mail_op_clear(&ops[2 * i]);
+        cpuu_mail_op_clear(&ops[2 * i + 1]);
+    }
+    cpuu_free(ops);
+    cpuu_free(who);
+    return rc;
+}

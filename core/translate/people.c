@@ -1,0 +1,160 @@
+/* Where does a person live? Decision D7 (a): one batch for all of them. */
+#include "translate/facts.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && cpuu_casecmp(a, b) == 0;
+}
+
+static void settle_as_user(const cpuu_translate *t, cpuu_subject *p)
+{
+    const cpuu_translate_options *o = &t->o;
+    if (same(p->dn, o->target_dn) || (!p->dn && same(p->smtp, o->target_smtp) &&
+                                      !same(p->smtp, o->source_smtp))) {
+        p->where = CPUU_WHERE_AT_TARGET;
+        return;
+    }
+    p->own = same(p->dn, o->source_dn) || (!p->dn && same(p->smtp, o->source_smtp));
+    if (!p->own)
+        return;
+    p->where = CPUU_WHERE_MOVED;
+    p->target_dn = o->target_dn;
+    p->target_smtp = o->target_smtp;
+}
+
+cpuu_subject *cpuu_facts_person(cpuu_translate *t, const char *dn, const char *smtp)
+{
+    for (size_t i = 0; i < t->n_people; i++) {
+        cpuu_subject *p = &t->people[i];
+        bool match = dn ? same(p->dn, dn) : !p->dn && same(p->smtp, smtp);
+        if (!match)
+            continue;
+        if (smtp && !p->smtp && p->where == CPUU_WHERE_UNASKED)
+            p->smtp = cpuu_arena_strdup(&t->arena, smtp);
+        return p;
+    }
+    if (!cpuu_grow(&t->people, &t->cap_people, t->n_people, sizeof(*t->people)))
+        return NULL;
+    cpuu_subject *p = &t->people[t->n_people];
+    memset(p, 0, sizeof(*p));
+    p->dn = dn ? cpuu_arena_strdup(&t->arena, dn) : NULL;
+    p->smtp = smtp ? cpuu_arena_strdup(&t->arena, smtp) : NULL;
+    if ((dn && !p->dn) || (smtp && !p->smtp))
+        return NULL;
+    settle_as_user(t, p);
+    t->n_people++;
+    return p;
+}
+
+/* A person who also owns a mailbox that was asked about: the owner's answer wins (D7). */
+static bool settle_from_owner(const cpuu_translate *t, cpuu_subject *p)
+{
+    for (size_t i = 0; i < t->n_owners; i++) {
+        const cpuu_owner *w = &t->owners[i];
+        if (!w->asked || w->own || w->is_public || (w->where != CPUU_WHERE_MOVED &&
+                                                    w->where != CPUU_WHERE_NOT_MOVED))
+            continue;
+        if (!same(w->dn, p->dn) && !(same(w->smtp, p->smtp) && (!w->dn || !p->dn)))
+            continue;
+        p->where = w->where;
+        p->target_dn = w->target_dn;
+        p->target_smtp = w->target_smtp;
+        return true;
+    }
+    return false;
+}
+
+static void settle_from_mapping(const cpuu_translate *t, cpuu_subject *p)
+{
+    const cpuu_mapping_row *row = cpuu_mapping_find(t->o.mapping, p->smtp, p->dn);
+    if (!row) {
+        p->where = CPUU_WHERE_UNKNOWN;
+        return;
+    }
+    p->where = row->migrated ? CPUU_WHERE_MOVED : CPUU_WHERE_NOT_MOVED;
+    p->target_dn = row->target_dn;
+    p->target_smtp = row->target_smtp;
+    p->target_name = row->display_name;
+}
+
+/* Takes the directory's answer to one key. A remote object or contact is somebody who has not moved
+ * (mailbox formats 2.3; independent server B2 for what marks a local mailbox). */
+static void settle_from_directory(cpuu_translate *t, cpuu_subject *p, const cpuu_person *answer)
+{
+    if (answer->ambiguous) {
+        p->where = CPUU_WHERE_AMBIGUOUS;
+        return;
+    }
+    if (!answer->found)
+        return;
+    if (same(answer->dn, p->dn)) {
+        p->where = CPUU_WHERE_AT_TARGET;
+        return;
+    }
+    if (!answer->is_local_mailbox) {
+        p->where = CPUU_WHERE_NOT_MOVED;
+        return;
+    }
+    p->where = CPUU_WHERE_MOVED;
+    p->target_dn = answer->dn ? cpuu_arena_strdup(&t->arena, answer->dn) : NULL;
+    p->target_smtp = answer->smtp ? cpuu_arena_strdup(&t->arena, answer->smtp) : NULL;
+    p->target_name =
+        answer->display_name ? cpuu_arena_strdup(&t->arena, answer->display_name) : NULL;
+}
+
+/* One directory question for all: by_dn first, then the rest by address. */
+static cpuu_rc ask_directory(cpuu_translate *t, bool by_dn, cpuu_error *err)
+{
+    size_t n = 0;
+    const char **keys = cpuu_calloc(t->n_people, sizeof(*keys));
+    size_t *who = cpuu_calloc(t->n_people, sizeof(*who));
+    cpuu_person *answers = cpuu_calloc(t->n_people, sizeof(*answers));
+    cpuu_rc rc = keys && who && answers ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_people; i++) {
+        const char *key = by_dn ? t->people[i].dn : t->people[i].smtp;
+        if (t->people[i].where != CPUU_WHERE_UNASKED || !key)
+            continue;
+        keys[n] = key;
+        who[n++] = i;
+    }
+    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = t->o.target_directory, .keys = keys,
+                       .n_keys = (uint32_t)n, .people = answers};
+    if (rc == CPUU_OK && n > 0)
+        rc = cpuu_mail_run(t->o.mail, &op, 1, err);
+    if (rc == CPUU_OK && n > 0 && op.rc < 0) {
+        *err = op.error;
+        rc = cpuu_wrap(err, "looking people up in the target address book");
+    }
+    for (size_t i = 0; rc == CPUU_OK && i < n; i++)
+        settle_from_directory(t, &t->people[who[i]], &answers[i]);
+    cpuu_mail_op_clear(&op);
+    cpuu_free(keys);
+    cpuu_free(who);
+    cpuu_free(answers);
+    return rc;
+}
+
+cpuu_rc cpuu_facts_resolve_people(cpuu_translate *t, cpuu_error *err)
+{
+    for (size_t i = 0; i < t->n_people; i++) {
+        cpuu_subject *p = &t->people[i];
+        if (p->where != CPUU_WHERE_UNASKED || settle_from_owner(t, p) || !t->o.mapping)
+            continue;
+        settle_from_mapping(t, p);
+    }
+    cpuu_rc rc = CPUU_OK;
+    if (t->o.target_directory) {
+        rc = ask_directory(t, true, err);
+        if (rc == CPUU_OK)
+            rc = ask_directory(t, false, err);
+    }
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_people; i++) {
+        if (t->people[i].where == CPUU_WHERE_UNASKED)
+            t->people[i].where = CPUU_WHERE_UNKNOWN;
+    }
+    return rc;
+}
