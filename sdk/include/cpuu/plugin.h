@@ -236,7 +236,11 @@ typedef struct cpuu_link {
     cpuu_blob in;     /* in: identifier at the source; empty gives CPUU_ALREADY */
     uint32_t outcome; /* out */
     uint32_t reason;  /* out: CPUU_WHY_* */
-    cpuu_blob out;} cpuu_link;
+    cpuu_blob out;    /* out: identifier at the target, or `in`; valid until the next translate() */
+    /* in: SMTP address stored beside the identifier, the second way to find the person or owner;
+     * NULL when there is none */
+    const char *smtp;
+} cpuu_link;
 
 /* One line of the report: a link as a person sees it, however many identifiers it is made of. */
 typedef struct cpuu_decision {
