@@ -524,7 +524,14 @@ cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, cpuu
     cpuu_rc rc = gather(t, links, n, err);
     for (size_t i = 0; rc == CPUU_OK && i < n; i++)
         rc = decide(t, &links[i], err);
-    return rc == CPUU_OK ? translate_names(t, links, n, err) : rc;
+    if (rc == CPUU_OK)
+        rc = translate_names(t, links, n, err);
+    for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
+        links[i].in_text = cpuu_translate_describe(t, false, links[i].kind, links[i].in);
+        links[i].out_text = cpuu_translate_describe(t, links[i].outcome == CPUU_REWRITTEN,
+                                                    links[i].kind, links[i].out);
+    }
+    return rc;
 }
 
 /* Property tags >= 0x8000 inside blobs: id -> (GUID, name) at the source -> id at the target. Names

@@ -240,6 +240,9 @@ typedef struct cpuu_link {
     /* in: SMTP address stored beside the identifier, the second way to find the person or owner;
      * NULL when there is none */
     const char *smtp;
+    /* out: both identities as a person reads them, for decide(); never NULL; valid as `out` is */
+    const char *in_text;
+    const char *out_text;
 } cpuu_link;
 
 /* One line of the report: a link as a person sees it, however many identifiers it is made of. */
