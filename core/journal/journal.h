@@ -30,7 +30,8 @@ typedef enum cpuu_journal_state {
 
 typedef struct cpuu_journal cpuu_journal;
 
-/* Who a journal belongs to; the file name is a hash of these. */
+/* Who a journal belongs to; the file name is a hash of these (root and profile without regard to
+ * case). */
 typedef struct cpuu_journal_key {
     const char *root;         /* "Software\Microsoft\Office\16.0\Outlook" ... */
     const char *profile;      /* name at the time of the update */
@@ -46,8 +47,13 @@ void cpuu_journal_close(cpuu_journal *j);
 /* Removes the database and its side files, then closes. */
 cpuu_rc cpuu_journal_destroy(cpuu_journal *j, cpuu_error *err);
 
-/* All journals of a state folder, for recovery and -UndoAll; called for each, without its lock. */
+/* All journals of a state folder, for recovery and -UndoAll; called for each, without its lock, in
+ * the order of their file names. One that cannot be read is reported like the others: rc and problem
+ * say why, and only `file` is set besides. A missing folder holds no journals. */
 typedef struct cpuu_journal_summary {
+    cpuu_rc rc;
+    const char *problem;
+    const char *file;
     const char *id;   /* GUID text */
     const char *root, *profile, *hive;
     uint8_t profile_uid[16];
@@ -59,7 +65,8 @@ cpuu_rc cpuu_journal_list(const char *state_dir, cpuu_rc (*each)(void *user,
 
 const char *cpuu_journal_id(const cpuu_journal *j); /* GUID text, also the marker in the registry */
 cpuu_journal_state cpuu_journal_get_state(const cpuu_journal *j);
-/* Flushed when it returns. Fault point "journal.state". */
+/* Flushed when it returns. Fault point "journal.state". A step that the order above does not have is
+ * refused; the state it has already is success. */
 cpuu_rc cpuu_journal_set_state(cpuu_journal *j, cpuu_journal_state state, cpuu_error *err);
 
 /* Named blobs: the profile image ("image"), the target identity, notes of features ("note:<f>:<k>"),
@@ -68,7 +75,8 @@ cpuu_rc cpuu_journal_put(cpuu_journal *j, const char *name, const void *data, si
                          cpuu_error *err);
 cpuu_rc cpuu_journal_get(cpuu_journal *j, const char *name, cpuu_buf *out, cpuu_error *err);
 
-/* Everything written so far is durable when this returns. Fault point "journal.flush". */
+/* Everything written so far is durable when this returns. Fault point "journal.flush". After a failed
+ * write or flush all unflushed writes are gone and every later write fails: take back what was done. */
 cpuu_rc cpuu_journal_flush(cpuu_journal *j, cpuu_error *err);
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -109,13 +117,14 @@ typedef struct cpuu_record {
 /* A span is the work of one feature. Begin is part of the next flush. */
 cpuu_rc cpuu_journal_begin_span(cpuu_journal *j, const char *feature, int64_t *span,
                                 cpuu_error *err);
-/* How often a span of this feature was begun and neither ended nor rolled back (killed workers). */
+/* How often a span of this feature was begun and flushed by an earlier owner of the journal and never
+ * ended (killed workers). Taking its records back does not end it, so that recovery keeps the count. */
 cpuu_rc cpuu_journal_span_deaths(cpuu_journal *j, const char *feature, unsigned *out,
                                  cpuu_error *err);
 typedef enum cpuu_span_end { CPUU_SPAN_OK = 1, CPUU_SPAN_FAILED } cpuu_span_end;
 cpuu_rc cpuu_journal_end_span(cpuu_journal *j, int64_t span, cpuu_span_end how, cpuu_error *err);
 
-/* Appends; rec->seq is set. */
+/* Appends; rec->seq is set. Fault point "journal.add". */
 cpuu_rc cpuu_journal_add(cpuu_journal *j, cpuu_record *rec, cpuu_error *err);
 /* New status, and the id of a created object when it has become known (id may be NULL). */
 cpuu_rc cpuu_journal_mark(cpuu_journal *j, int64_t seq, cpuu_record_status status,
