@@ -564,14 +564,23 @@ static void init_result(cpuu_http_request *req)
     memset(&req->error, 0, sizeof(req->error));
 }
 
+void cpuu_http_submit_failed(cpuu_http *http, cpuu_http_request *req, const cpuu_error *why)
+{
+    init_result(req);
+    req->rc = why->rc;
+    req->error = *why;
+    req->next_failed = http->failed;
+    http->failed = req;
+}
+
 void cpuu_http_submit(cpuu_http *http, cpuu_http_request *req)
 {
     init_result(req);
     transfer *t = cpuu_calloc(1, sizeof(*t));
-    if (!t) { /* nothing to queue it with: the request itself is the queue's element */
-        req->rc = cpuu_nomem(&req->error);
-        req->next_failed = http->failed;
-        http->failed = req;
+    if (!t) {
+        cpuu_error nomem;
+        cpuu_nomem(&nomem);
+        cpuu_http_submit_failed(http, req, &nomem);
         return;
     }
     t->http = http;
@@ -804,6 +813,12 @@ void cpuu_http_request_clear(cpuu_http_request *req)
 {
     cpuu_buf_free(&req->response);
     cpuu_buf_free(&req->response_headers);
+}
+
+bool cpuu_http_worth_repeating(const cpuu_http_request *req)
+{
+    return req->curl_code == CURLE_COULDNT_CONNECT || req->curl_code == CURLE_SEND_ERROR ||
+           req->curl_code == CURLE_RECV_ERROR || req->curl_code == CURLE_GOT_NOTHING;
 }
 
 /* ---- reading a response ---------------------------------------------------------------------- */

@@ -80,12 +80,17 @@ void cpuu_http_on_beat(cpuu_http *http, cpuu_rc (*beat)(void *user), void *user)
 /* Starts a request. on_done is called exactly once, from cpuu_http_drive(), also when it could not
  * be started; what the request held of an earlier use is freed. */
 void cpuu_http_submit(cpuu_http *http, cpuu_http_request *req);
+/* The same for a request that cannot even be put together: it ends with `why`. */
+void cpuu_http_submit_failed(cpuu_http *http, cpuu_http_request *req, const cpuu_error *why);
 /* Runs until nothing is under way. CPUU_OK, or CPUU_E_STOP when the beat said so: then everything
  * under way has ended with CPUU_E_STOP. Not from within on_done. */
 cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err);
 /* Submits one request and waits for it. */
 cpuu_rc cpuu_http_perform(cpuu_http *http, cpuu_http_request *req, cpuu_error *err);
 void cpuu_http_request_clear(cpuu_http_request *req);
+/* A failed request that may go better over a new connection; a name that cannot be resolved, a
+ * certificate that is refused or a time-out will not. */
+bool cpuu_http_worth_repeating(const cpuu_http_request *req);
 /* Value of the n-th header of that name (0 = first), or NULL; into a caller's buffer. */
 bool cpuu_http_get_header(const cpuu_http_request *req, const char *name, unsigned n, char *out,
                           size_t out_size);

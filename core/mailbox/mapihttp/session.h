@@ -30,6 +30,10 @@ typedef struct cpuu_session_options {
     const char *user_dn; /* MAILBOX: legacyExchangeDN of the authenticated account itself */
     const char *name;    /* for messages: "mailbox user@domain"; NULL = the URL */
     const cpuu_credentials *credentials; /* borrowed while the session lives */
+    /* X-ClientInfo: one GUID for all contexts of a client, a different number for each context
+     * ([MS-OXCMAPIHTTP] R2042-2043). A zero GUID is replaced by a random one. */
+    uint8_t client_guid[16];
+    uint32_t number;
 } cpuu_session_options;
 
 /* Copies the strings. Nothing is sent yet. */
@@ -64,7 +68,8 @@ typedef enum cpuu_call_end {
 typedef struct cpuu_call {
     /* in; borrowed until on_done has been called */
     const uint8_t *body; /* Execute: u16 RopSize, ROPs, handle table (no RPC_HEADER_EXT);
-                          * Bind, Unbind and other NSPI requests: the whole body; else unused */
+                          * Bind and other NSPI requests: the whole body; Connect, Disconnect and
+                          * Unbind: not used */
     size_t body_size;    /* Execute: at most 0x8000 - 8 */
     uint32_t max_rop_out; /* Execute MaxRopOut; 0 = 0x10008; at most 0x40000 */
     bool chain;           /* Execute flag 0x4: the last ROP may be repeated into more payloads */
@@ -94,7 +99,8 @@ typedef struct cpuu_call {
     cpuu_http_request http;
     cpuu_buf request;
     cpuu_buf plain;
-    unsigned attempts;
+    bool resent;
+    bool with_old_cookies;
 } cpuu_call;
 
 /* MAILBOX: Connect. DIRECTORY: Bind with call->body. Discards what is left of an earlier context. */

@@ -1,0 +1,188 @@
+/*
+ * The two framings inside a MAPI/HTTP response: meta-tag lines and additional headers
+ * ([MS-OXCMAPIHTTP] 2.2.2.2 and 2.2.7), and the extended buffers of an Execute response
+ * ([MS-OXCRPC] 2.2.2.1, RPC_HEADER_EXT; 3.1.4.2.1.2.2, several payloads).
+ */
+#include "mailbox/mapihttp/session.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_REPLIES 96 /* [MS-OXCRPC] 3.1.4.2.1.2.2 R969 */
+#define XOR_BYTE    0xa5
+
+#define RHE_COMPRESSED 0x0001u
+#define RHE_XOR_MAGIC  0x0002u
+#define RHE_LAST       0x0004u
+
+/* The next line without its CRLF (a bare LF is tolerated); false at the end of the input. */
+static bool next_line(const char **p, const char *end, const char **line, size_t *size)
+{
+    const char *eol = memchr(*p, '\n', (size_t)(end - *p));
+    if (!eol)
+        return false;
+    *line = *p;
+    *size = (size_t)(eol - *p);
+    if (*size && (*line)[*size - 1] == '\r')
+        --*size;
+    *p = eol + 1;
+    return true;
+}
+
+static bool is(const char *line, size_t size, const char *word)
+{
+    return size == strlen(word) && memcmp(line, word, size) == 0;
+}
+
+/* Decimal digits with blanks around them; false on anything else or past 32 bits. */
+static bool number(const char *p, const char *end, uint32_t *out)
+{
+    uint64_t v = 0;
+    while (p < end && *p == ' ')
+        p++;
+    if (p == end)
+        return false;
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+        v = v * 10 + (uint64_t)(*p - '0');
+        if (v > UINT32_MAX)
+            return false;
+    }
+    while (p < end && *p == ' ')
+        p++;
+    *out = (uint32_t)v;
+    return p == end;
+}
+
+static cpuu_rc additional_header(const char *line, size_t size, cpuu_mapi_frame *f,
+                                 cpuu_error *err)
+{
+    static const char name[] = "X-ResponseCode:";
+    const size_t n = sizeof(name) - 1;
+    if (size < n || cpuu_ncasecmp(line, name, n) != 0)
+        return CPUU_OK;
+    if (!number(line + n, line + size, &f->response_code))
+        return cpuu_fail(err, CPUU_E_FORMAT, "the server sent an X-ResponseCode that is no number");
+    f->has_response_code = true;
+    return CPUU_OK;
+}
+
+cpuu_rc cpuu_mapi_frame_parse(const void *body, size_t size, cpuu_mapi_frame *out,
+                              cpuu_error *err)
+{
+    const char *p = body ? body : "", *end = p + size, *line;
+    size_t n;
+    cpuu_mapi_frame f = {0};
+    while (!f.done) {
+        if (!next_line(&p, end, &line, &n))
+            return cpuu_fail(err, CPUU_E_FORMAT, "the response ends before its DONE line");
+        if (is(line, n, "PROCESSING"))
+            f.processing++;
+        else if (is(line, n, "PENDING"))
+            f.pending++;
+        else if (is(line, n, "DONE"))
+            f.done = true;
+        else
+            return cpuu_fail(err, CPUU_E_FORMAT, "the response does not begin with a meta-tag");
+    }
+    for (;;) {
+        if (!next_line(&p, end, &line, &n))
+            return cpuu_fail(err, CPUU_E_FORMAT, "the response ends within its headers");
+        if (n == 0)
+            break;
+        cpuu_rc rc = additional_header(line, n, &f, err);
+        if (rc < 0)
+            return rc;
+    }
+    f.data = (const uint8_t *)p;
+    f.size = (size_t)(end - p);
+    *out = f;
+    return CPUU_OK;
+}
+
+/* ---- extended buffers ------------------------------------------------------------------------ */
+
+/* The payload's bytes, with obfuscation undone in the copy that *plain holds of the whole input. */
+static const uint8_t *clear_payload(const cpuu_reader *whole, uint32_t at, uint32_t n,
+                                    cpuu_buf *plain)
+{
+    if (!plain->data && !cpuu_buf_add(plain, whole->data, whole->size))
+        return NULL;
+    for (uint32_t i = 0; i < n; i++)
+        plain->data[at + i] ^= XOR_BYTE;
+    return plain->data + at;
+}
+
+/* RopSize counts itself ([MS-OXCROPS] 2.2.1); what follows the ROPs is the handle table. */
+static bool split_payload(cpuu_reader *r, const uint8_t *payload, uint32_t size,
+                          cpuu_rop_reply *out)
+{
+    if (size < 2)
+        return cpuu_reader_fail(r, "RopSize", "is missing");
+    uint32_t rops = cpuu_le16(payload);
+    if (rops < 2 || rops > size)
+        return cpuu_reader_fail(r, "RopSize", "is larger than the payload");
+    if ((size - rops) % 4 != 0)
+        return cpuu_reader_fail(r, "ServerObjectHandleTable", "is not a multiple of 4 bytes");
+    out->rops = payload + 2;
+    out->rops_size = rops - 2;
+    out->handles = payload + rops;
+    out->n_handles = (size - rops) / 4;
+    return true;
+}
+
+static cpuu_rc one_buffer(cpuu_reader *r, cpuu_buf *plain, cpuu_rop_reply *out, bool *last,
+                          cpuu_error *err)
+{
+    uint16_t version = cpuu_read_u16(r, "Version");
+    uint16_t flags = cpuu_read_u16(r, "Flags");
+    uint16_t size = cpuu_read_u16(r, "Size");
+    cpuu_read_u16(r, "SizeActual");
+    uint32_t at = r->pos;
+    const uint8_t *payload = cpuu_read_bytes(r, size, "Payload");
+    if (!r->failed && version != 0)
+        cpuu_reader_fail(r, "Version", "is not 0");
+    if (r->failed)
+        return CPUU_E_FORMAT;
+    if (flags & RHE_COMPRESSED)
+        return cpuu_fail(err, CPUU_E_FORMAT,
+                         "the server compressed a response although it was asked not to");
+    if (flags & RHE_XOR_MAGIC)
+        payload = clear_payload(r, at, size, plain);
+    if (!payload)
+        return cpuu_nomem(err);
+    *last = flags & RHE_LAST;
+    return split_payload(r, payload, size, out) ? CPUU_OK : CPUU_E_FORMAT;
+}
+
+cpuu_rc cpuu_rop_buffer_parse(const void *data, size_t size, cpuu_buf *plain,
+                              cpuu_rop_reply **replies, size_t *n, cpuu_error *err)
+{
+    cpuu_reader r;
+    cpuu_rop_reply *list = NULL;
+    size_t count = 0, cap = 0;
+    bool last = false;
+    cpuu_rc rc = CPUU_OK;
+    cpuu_buf_reset(plain);
+    cpuu_reader_init(&r, data, size);
+    while (!last && rc >= 0) {
+        if (count == MAX_REPLIES)
+            rc = cpuu_fail(err, CPUU_E_FORMAT, "more than %d payloads in a response", MAX_REPLIES);
+        else if (!cpuu_grow(&list, &cap, count, sizeof(*list)))
+            rc = cpuu_nomem(err);
+        else
+            rc = one_buffer(&r, plain, &list[count++], &last, err);
+    }
+    if (rc >= 0) {
+        *replies = list;
+        *n = count;
+        return CPUU_OK;
+    }
+    cpuu_free(list);
+    if (r.failed)
+        cpuu_fail(err, rc, "ROP buffer of a response, byte %u: %s %s", r.error.offset,
+                  r.error.field, r.error.what);
+    return rc;
+}
