@@ -28,6 +28,11 @@ typedef struct cpuu_profile_roots { /* every root that holds at least one profil
 cpuu_rc cpuu_profile_discover(cpuu_reg *reg, cpuu_profile_roots *out, cpuu_error *err);
 void cpuu_profile_roots_free(cpuu_profile_roots *roots);
 
+#define CPUU_BACKUP_PREFIX    "CPUU_Backup_" /* <guid>: the copy beside a switched profile */
+#define CPUU_TEMPORARY_PREFIX "CPUU_"        /* {GUID}: left by -LeaveTemporaryProfile */
+bool cpuu_profile_name_is_backup(const char *name);
+bool cpuu_profile_name_is_temporary(const char *name);
+
 /* ---- one profile ----------------------------------------------------------------------------- */
 
 typedef struct cpuu_account { /* an Exchange account of the profile */
@@ -49,8 +54,9 @@ typedef struct cpuu_service {
     char *section;  /* 32 hex digits */
     char *name;     /* MSEMS, MSUPST MS, CONTAB, ... */
     char *display_name;
-    char **providers;
+    char **providers; /* sections of its stores, address books and transports, in that order */
     size_t n_providers;
+    bool missing;     /* listed, but there is no such section; name is then "" */
 } cpuu_service;
 
 typedef struct cpuu_profile {
@@ -102,16 +108,28 @@ cpuu_rc cpuu_profile_set(cpuu_profile *p, cpuu_edits *edits, const char *section
                          cpuu_error *err);
 cpuu_rc cpuu_profile_unset(cpuu_profile *p, cpuu_edits *edits, const char *section, uint32_t tag,
                            cpuu_mark mark, const char *title, cpuu_error *err);
-/* Takes a provider out of every list (master, service, EMSMDB) and deletes its section. */
+/* Takes a provider out of every list (master, service, EMSMDB) and deletes its section. Refused
+ * (CPUU_E_UNSUPPORTED) for what an account lives in. To remove several, or to read a section that
+ * was set before, the profile must be open on the overlay of `edits`. */
 cpuu_rc cpuu_profile_remove_provider(cpuu_profile *p, cpuu_edits *edits, const char *section,
                                      cpuu_error *err);
 /* Sections by CPUU_ROLE_* of a query (OUTLOOK, MASTER, ACCOUNT, SERVICES, PROVIDERS). ACCOUNT is
- * that of `account`. Names in `arena`. */
+ * that of `account` (none when NULL). Names in `arena`. */
 cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint32_t role,
                               const char *filter, cpuu_arena *arena, char ***out, size_t *n,
                               cpuu_error *err);
 
 /* ---- classification -------------------------------------------------------------------------- */
+
+/* The codes of the guide that follow from the profile alone. */
+#define CPUU_PROFILE_IS_BACKUP             1
+#define CPUU_PROFILE_NOT_RESOLVED          4
+#define CPUU_PROFILE_NOT_EXCHANGE_SERVICE  5
+#define CPUU_PROFILE_IS_OFFLINE            6
+#define CPUU_PROFILE_HAS_NO_SERVER         7
+#define CPUU_PROFILE_UNEXPECTED_SERVICES   8
+#define CPUU_PROFILE_MORE_THAN_ONE_ACCOUNT 23
+#define CPUU_PROFILE_NO_ACCOUNT_ALLOWED    24
 
 typedef struct cpuu_profile_rules { /* settings that decide whether a profile may be processed */
     const char *const *allowed_services; /* AllowAdditionalServices; NULL-terminated */
@@ -120,8 +138,9 @@ typedef struct cpuu_profile_rules { /* settings that decide whether a profile ma
     bool process_offline;
 } cpuu_profile_rules;
 
-/* The guide's status for a profile that no mailbox was asked about: 0 (go on) or 1, 4-8, 23, 24...
- * `account` is the account to switch when 0. reason: one line for the log, in the arena of p. */
+/* The guide's status for a profile that no mailbox was asked about: 0 (go on) or one of the above.
+ * `account` is the account to switch when 0. reason: one line for the log, in the arena of p; when
+ * 0 it is empty, or a warning. An offline profile is one whose account has an OST path. */
 int cpuu_profile_classify(cpuu_profile *p, const cpuu_profile_rules *rules,
                           const cpuu_account **account, const char **reason);
 
