@@ -2,6 +2,7 @@
 #include "profile/section.h"
 
 #include "base/text.h"
+#include "report/report.h" /* the names of the codes, nothing else */
 
 #include <stdarg.h>
 #include <string.h>

@@ -121,16 +121,6 @@ cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint
 
 /* ---- classification -------------------------------------------------------------------------- */
 
-/* The codes of the guide that follow from the profile alone. */
-#define CPUU_PROFILE_IS_BACKUP             1
-#define CPUU_PROFILE_NOT_RESOLVED          4
-#define CPUU_PROFILE_NOT_EXCHANGE_SERVICE  5
-#define CPUU_PROFILE_IS_OFFLINE            6
-#define CPUU_PROFILE_HAS_NO_SERVER         7
-#define CPUU_PROFILE_UNEXPECTED_SERVICES   8
-#define CPUU_PROFILE_MORE_THAN_ONE_ACCOUNT 23
-#define CPUU_PROFILE_NO_ACCOUNT_ALLOWED    24
-
 typedef struct cpuu_profile_rules { /* settings that decide whether a profile may be processed */
     const char *const *allowed_services; /* AllowAdditionalServices; NULL-terminated */
     bool allow_all_services;
@@ -138,7 +128,8 @@ typedef struct cpuu_profile_rules { /* settings that decide whether a profile ma
     bool process_offline;
 } cpuu_profile_rules;
 
-/* The guide's status for a profile that no mailbox was asked about: 0 (go on) or one of the above.
+/* The guide's status for a profile that no mailbox was asked about: 0 (go on) or a
+ * cpuu_status of report/report.h: 1, 4, 5, 6, 7, 8, 23 or 24.
  * `account` is the account to switch when 0. reason: one line for the log, in the arena of p; when
  * 0 it is empty, or a warning. An offline profile is one whose account has an OST path. */
 int cpuu_profile_classify(cpuu_profile *p, const cpuu_profile_rules *rules,
