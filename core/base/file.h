@@ -18,9 +18,39 @@
 cpuu_rc cpuu_file_read(const char *path, cpuu_buf *out, struct stat *st, cpuu_error *err);
 /* Creates or atomically replaces path. A replaced file's owner, mode and extended attributes are
  * kept or the call is refused; a new file gets `mode`. Fault points: "file.write", "file.flush",
- * "file.rename", "file.dirsync". On failure path is as before and no temporary file is left. */
+ * "file.rename", "file.dirsync". On failure path is as before (or new, when only the last step, the
+ * flush of the folder, failed) and no temporary file is left. */
 cpuu_rc cpuu_file_write(const char *path, const void *data, size_t size, mode_t mode,
                         cpuu_error *err);
+
+/* Opens a regular file with one link for reading; *fd is the caller's. */
+cpuu_rc cpuu_file_open(const char *path, int *fd, struct stat *st, cpuu_error *err);
+/* Everything from the current position of fd; limits as in cpuu_file_read. path is for messages. */
+cpuu_rc cpuu_file_read_fd(int fd, const char *path, cpuu_buf *out, cpuu_error *err);
+
+/* The steps of cpuu_file_write for callers that look at the new file, or the old one, in between:
+ * begin, write, flush, rename, end. `end` is owed after a successful begin, whatever happened since,
+ * and removes the temporary file unless it was renamed. */
+typedef struct cpuu_replace_points { /* names of the fault points */
+    const char *write, *flush, *rename, *dirsync;
+} cpuu_replace_points;
+
+typedef struct cpuu_replace {
+    const char *path; /* borrowed */
+    const cpuu_replace_points *points; /* borrowed */
+    int dir;          /* the folder */
+    int fd;           /* the temporary file, open for reading and writing */
+    char temp[64];    /* its name in the folder */
+} cpuu_replace;
+
+cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode,
+                           const cpuu_replace_points *points, cpuu_error *err);
+cpuu_rc cpuu_replace_write(cpuu_replace *r, const void *data, size_t size, cpuu_error *err);
+cpuu_rc cpuu_replace_flush(cpuu_replace *r, cpuu_error *err);
+/* When only the flush of the folder fails, path is the new file although an error is returned. */
+cpuu_rc cpuu_replace_rename(cpuu_replace *r, cpuu_error *err);
+void cpuu_replace_end(cpuu_replace *r);
+
 /* Missing is success. */
 cpuu_rc cpuu_file_delete(const char *path, cpuu_error *err);
 /* Flushes the folder that holds path, so that a create, rename or delete in it lasts. */

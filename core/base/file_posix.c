@@ -59,7 +59,7 @@ static cpuu_rc check_plain(const struct stat *st, const char *path, cpuu_error *
     return CPUU_OK;
 }
 
-static cpuu_rc read_all(int fd, const char *path, cpuu_buf *out, cpuu_error *err)
+cpuu_rc cpuu_file_read_fd(int fd, const char *path, cpuu_buf *out, cpuu_error *err)
 {
     uint8_t block[65536];
     for (;;) {
@@ -79,46 +79,47 @@ static cpuu_rc read_all(int fd, const char *path, cpuu_buf *out, cpuu_error *err
     }
 }
 
-cpuu_rc cpuu_file_read(const char *path, cpuu_buf *out, struct stat *st, cpuu_error *err)
+static cpuu_rc open_regular(const char *path, int *out, struct stat *st, cpuu_error *err)
 {
-    struct stat local;
-    if (!st)
-        st = &local;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && errno == ELOOP)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "'%s' is a symbolic link; name the file itself",
                          path);
     if (fd < 0)
         return cpuu_fail_errno(err, errno, "cannot open '%s'", path);
-    cpuu_rc rc;
+    cpuu_rc rc = CPUU_OK;
     if (fstat(fd, st) != 0)
         rc = cpuu_fail_errno(err, errno, "cannot examine '%s'", path);
     else if (!S_ISREG(st->st_mode))
         rc = cpuu_fail(err, CPUU_E_UNSUPPORTED, "'%s' is not a regular file", path);
+    if (rc == CPUU_OK)
+        *out = fd;
     else
-        rc = read_all(fd, path, out, err);
-    close(fd);
+        close(fd);
     return rc;
 }
 
-static cpuu_rc write_all(int fd, const char *path, const uint8_t *data, size_t size,
-                         cpuu_error *err)
+cpuu_rc cpuu_file_open(const char *path, int *fd, struct stat *st, cpuu_error *err)
 {
-    while (size) {
-        cpuu_fault_step("file.write");
-        if (cpuu_fault_fail("write")) {
-            errno = ENOSPC;
-            return cpuu_fail_errno(err, errno, "cannot write '%s'", path);
-        }
-        ssize_t n = write(fd, data, size > 1 << 20 ? 1 << 20 : size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return cpuu_fail_errno(err, errno, "cannot write '%s'", path);
-        data += n;
-        size -= (size_t)n;
-    }
-    return CPUU_OK;
+    cpuu_rc rc = open_regular(path, fd, st, err);
+    if (rc != CPUU_OK)
+        return rc;
+    rc = check_plain(st, path, err);
+    if (rc != CPUU_OK)
+        close(*fd);
+    return rc;
+}
+
+cpuu_rc cpuu_file_read(const char *path, cpuu_buf *out, struct stat *st, cpuu_error *err)
+{
+    struct stat local;
+    int fd;
+    cpuu_rc rc = open_regular(path, &fd, st ? st : &local, err);
+    if (rc != CPUU_OK)
+        return rc;
+    rc = cpuu_file_read_fd(fd, path, out, err);
+    close(fd);
+    return rc;
 }
 
 static cpuu_rc flush(int fd, const char *path, const char *step, cpuu_error *err)
@@ -133,24 +134,38 @@ static cpuu_rc flush(int fd, const char *path, const char *step, cpuu_error *err
     return CPUU_OK;
 }
 
-/* Copies every extended attribute: NTFS permissions of a mounted Windows disk live there. */
+static cpuu_rc copy_xattr(int from, int to, const char *name, const char *path, cpuu_error *err)
+{
+    char value[65536]; /* XATTR_SIZE_MAX */
+    ssize_t size = fgetxattr(from, name, value, sizeof(value));
+    if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0) != 0)
+        return cpuu_fail_errno(err, errno,
+                               "cannot keep extended attribute '%s' of '%s', which may hold its "
+                               "access rights", name, path);
+    return CPUU_OK;
+}
+
+/* Copies every extended attribute. Windows permissions and the hidden/system bits of a mounted disk
+ * are attributes that the drivers answer for but do not list: ntfs-3g (system.ntfs_acl,
+ * system.ntfs_attrib), ntfs3 (system.ntfs_security, system.ntfs_attrib), cifs (system.cifs_acl). */
 static cpuu_rc copy_xattrs(int from, int to, const char *path, cpuu_error *err)
 {
-    char names[16384];
+    static const char *const unlisted[] = {"system.ntfs_acl", "system.ntfs_security",
+                                           "system.ntfs_attrib", "system.cifs_acl"};
+    char names[65536]; /* XATTR_LIST_MAX */
     ssize_t n = flistxattr(from, names, sizeof(names));
     if (n < 0 && (errno == ENOTSUP || errno == ENOSYS))
-        return CPUU_OK;
+        n = 0;
     if (n < 0)
         return cpuu_fail_errno(err, errno, "cannot list the extended attributes of '%s'", path);
-    for (char *name = names; name < names + n; name += strlen(name) + 1) {
-        char value[65536];
-        ssize_t size = fgetxattr(from, name, value, sizeof(value));
-        if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0) != 0)
-            return cpuu_fail_errno(err, errno,
-                                   "cannot keep extended attribute '%s' of '%s', which may hold its "
-                                   "access rights", name, path);
+    cpuu_rc rc = CPUU_OK;
+    for (char *name = names; rc == CPUU_OK && name < names + n; name += strlen(name) + 1)
+        rc = copy_xattr(from, to, name, path, err);
+    for (size_t i = 0; rc == CPUU_OK && i < sizeof(unlisted) / sizeof(*unlisted); i++) {
+        if (fgetxattr(from, unlisted[i], NULL, 0) > 0)
+            rc = copy_xattr(from, to, unlisted[i], path, err);
     }
-    return CPUU_OK;
+    return rc;
 }
 
 /* Gives the new file the identity of the old one. */
@@ -180,52 +195,92 @@ static cpuu_rc take_over(int dir, const char *name, int fd, const char *path, cp
     return rc;
 }
 
-static cpuu_rc rename_over(int dir, const char *temp, const char *name, const char *path,
-                           cpuu_error *err)
+/* ---- replacing a file ------------------------------------------------------------------------ */
+
+cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode,
+                           const cpuu_replace_points *points, cpuu_error *err)
 {
-    cpuu_fault_step("file.rename");
+    uint8_t random[16];
+    *r = (cpuu_replace){.path = path, .points = points, .temp = ".cpuu-"};
+    if (!cpuu_guid_random(random))
+        return cpuu_fail(err, CPUU_E_FAILED, "the system gives no random numbers");
+    cpuu_hex(r->temp + strlen(r->temp), random, sizeof(random));
+    r->dir = open_dir_of(path, err);
+    if (r->dir < 0)
+        return err ? err->rc : CPUU_E_IO;
+    r->fd = openat(r->dir, r->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (r->fd < 0) {
+        cpuu_rc rc = cpuu_fail_errno(err, errno, "cannot create a temporary file beside '%s'", path);
+        close(r->dir);
+        return rc;
+    }
+    cpuu_rc rc = take_over(r->dir, cpuu_path_base(path), r->fd, path, err);
+    if (rc != CPUU_OK)
+        cpuu_replace_end(r);
+    return rc;
+}
+
+cpuu_rc cpuu_replace_write(cpuu_replace *r, const void *data, size_t size, cpuu_error *err)
+{
+    const uint8_t *p = data;
+    while (size) {
+        cpuu_fault_step(r->points->write);
+        if (cpuu_fault_fail("write")) {
+            errno = ENOSPC;
+            return cpuu_fail_errno(err, errno, "cannot write '%s'", r->path);
+        }
+        ssize_t n = write(r->fd, p, size > 1 << 20 ? 1 << 20 : size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return cpuu_fail_errno(err, errno, "cannot write '%s'", r->path);
+        p += n;
+        size -= (size_t)n;
+    }
+    return CPUU_OK;
+}
+
+cpuu_rc cpuu_replace_flush(cpuu_replace *r, cpuu_error *err)
+{
+    return flush(r->fd, r->path, r->points->flush, err);
+}
+
+cpuu_rc cpuu_replace_rename(cpuu_replace *r, cpuu_error *err)
+{
+    cpuu_fault_step(r->points->rename);
     if (cpuu_fault_fail("write")) {
         errno = EIO;
-        return cpuu_fail_errno(err, errno, "cannot replace '%s'", path);
+        return cpuu_fail_errno(err, errno, "cannot replace '%s'", r->path);
     }
-    if (renameat(dir, temp, dir, name) != 0)
-        return cpuu_fail_errno(err, errno, "cannot replace '%s'", path);
-    return CPUU_OK;
+    if (renameat(r->dir, r->temp, r->dir, cpuu_path_base(r->path)) != 0)
+        return cpuu_fail_errno(err, errno, "cannot replace '%s'", r->path);
+    r->temp[0] = 0;
+    return flush(r->dir, r->path, r->points->dirsync, err);
+}
+
+void cpuu_replace_end(cpuu_replace *r)
+{
+    if (r->temp[0])
+        unlinkat(r->dir, r->temp, 0);
+    close(r->fd);
+    close(r->dir);
 }
 
 cpuu_rc cpuu_file_write(const char *path, const void *data, size_t size, mode_t mode,
                         cpuu_error *err)
 {
-    const char *name = cpuu_path_base(path);
-    uint8_t random[16];
-    char temp[64] = ".cpuu-";
-    if (!cpuu_guid_random(random))
-        return cpuu_fail(err, CPUU_E_FAILED, "the system gives no random numbers");
-    cpuu_hex(temp + strlen(temp), random, sizeof(random));
-
-    int dir = open_dir_of(path, err);
-    if (dir < 0)
-        return err ? err->rc : CPUU_E_IO;
-    int fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0) {
-        cpuu_rc rc = cpuu_fail_errno(err, errno, "cannot create a temporary file beside '%s'", path);
-        close(dir);
-        return rc;
-    }
-    cpuu_rc rc = take_over(dir, name, fd, path, err);
-    if (rc == CPUU_OK)
-        rc = write_all(fd, path, data, size, err);
-    if (rc == CPUU_OK)
-        rc = flush(fd, path, "file.flush", err);
-    if (close(fd) != 0 && rc == CPUU_OK)
-        rc = cpuu_fail_errno(err, errno, "cannot write '%s'", path);
-    if (rc == CPUU_OK)
-        rc = rename_over(dir, temp, name, path, err);
+    static const cpuu_replace_points points = {"file.write", "file.flush", "file.rename",
+                                               "file.dirsync"};
+    cpuu_replace r;
+    cpuu_rc rc = cpuu_replace_begin(&r, path, mode, &points, err);
     if (rc != CPUU_OK)
-        unlinkat(dir, temp, 0);
-    else
-        rc = flush(dir, path, "file.dirsync", err);
-    close(dir);
+        return rc;
+    rc = cpuu_replace_write(&r, data, size, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_replace_flush(&r, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_replace_rename(&r, err);
+    cpuu_replace_end(&r);
     return rc;
 }
 
