@@ -23,6 +23,9 @@ typedef struct cpuu_plugins cpuu_plugins;
 /* Loads every plugin of an absolute folder with immediate binding. A plugin that cannot be loaded is
  * an error that says which file and why; the folder must not be writable by others. */
 cpuu_rc cpuu_plugins_load(const char *dir, cpuu_log *log, cpuu_plugins **out, cpuu_error *err);
+/* The same checks and order for plugins that are linked in (NULL-terminated; static builds, tests). */
+cpuu_rc cpuu_plugins_from(const cpuu_plugin *const *plugins, cpuu_log *log, cpuu_plugins **out,
+                          cpuu_error *err);
 void cpuu_plugins_free(cpuu_plugins *p);
 /* Names of all features in dependency order, NULL-terminated; borrowed. */
 const char *const *cpuu_plugins_names(const cpuu_plugins *p);

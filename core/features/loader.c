@@ -1,0 +1,529 @@
+/*
+ * Loading plugins; the one user of libltdl. Every plugin of the folder is opened with immediate binding,
+ * asked for its constant data, and checked as far as data can be; then all features are put in the
+ * order of their dependencies. Plugins stay loaded until the process ends.
+ */
+#include "features/private.h"
+
+#include "base/file.h"
+#include "base/text.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <ltdl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SUFFIX     ".so"
+#define MAX_READS  64u
+#define MAX_NAMES  512u
+#define MAX_NEEDS  0x11ffu /* the bits of CPUU_NEED_* and CPUU_FOR_* that this version knows */
+#define MAX_LINKS  0x01ffu
+
+typedef struct loaded {
+    const cpuu_feature *feature;
+    const cpuu_plugin *plugin;
+    const char *file; /* in the arena */
+} loaded;
+
+struct cpuu_plugins {
+    loaded *items; /* in dependency order */
+    const char **names;
+    size_t count, cap;
+    cpuu_arena arena;
+    cpuu_log *log;
+};
+
+/* ---- libltdl ---------------------------------------------------------------------------------- */
+
+/* libltdl's own loader binds lazily: a missing function would be found in the middle of an update,
+ * and end the process. It is replaced by this one. */
+static lt_module open_now(lt_user_data data, const char *file, lt_dladvise advise)
+{
+    (void)data;
+    (void)advise;
+    return file ? dlopen(file, RTLD_NOW | RTLD_LOCAL) : NULL;
+}
+
+static int keep_open(lt_user_data data, lt_module module)
+{
+    (void)data;
+    (void)module;
+    return 0;
+}
+
+static void *find_symbol(lt_user_data data, lt_module module, const char *name)
+{
+    (void)data;
+    return dlsym(module, name);
+}
+
+static const lt_dlvtable NOW = {
+    .name = "cpuu_now",
+    .module_open = open_now,
+    .module_close = keep_open,
+    .find_sym = find_symbol,
+    .priority = LT_DLLOADER_PREPEND,
+};
+
+static cpuu_rc start_libltdl(cpuu_error *err)
+{
+    if (lt_dlinit() != 0)
+        return cpuu_fail(err, CPUU_E_FAILED, "cannot start the plugin loader: %s", lt_dlerror());
+    if (lt_dlloader_find(NOW.name))
+        return CPUU_OK;
+    free(lt_dlloader_remove("lt_dlopen")); /* or it would be tried, lazily, after ours refused */
+    if (lt_dlloader_add(&NOW) != 0)
+        return cpuu_fail(err, CPUU_E_FAILED, "cannot start the plugin loader: %s", lt_dlerror());
+    return CPUU_OK;
+}
+
+/* libltdl says "file not found" whatever went wrong; the system knows better. */
+static cpuu_rc open_failed(const char *path, cpuu_error *err)
+{
+    void *again = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const char *why = again ? lt_dlerror() : dlerror();
+    return cpuu_fail(err, CPUU_E_FAILED, "cannot load plugin '%s': %s", path, why ? why : "no reason");
+}
+
+static cpuu_rc query(const char *path, const cpuu_plugin **out, cpuu_error *err)
+{
+    lt_dlhandle handle = lt_dlopen(path);
+    if (!handle)
+        return open_failed(path, err);
+    lt_dlmakeresident(handle);
+    cpuu_plugin_query_fn ask = NULL;
+    void *symbol = lt_dlsym(handle, "cpuu_plugin_query");
+    if (!symbol)
+        return cpuu_fail(err, CPUU_E_FORMAT,
+                         "'%s' is not a plugin: it has no function cpuu_plugin_query; take it out of "
+                         "the folder", path);
+    memcpy(&ask, &symbol, sizeof(ask)); /* ISO C has no cast from object to function pointer */
+    const cpuu_plugin *p = ask(CPUU_ABI_VERSION);
+    if (!p)
+        return cpuu_fail(err, CPUU_E_UNSUPPORTED,
+                         "plugin '%s' refuses to work with plugin interface %u.%u of this program", path,
+                         CPUU_ABI_MAJOR(CPUU_ABI_VERSION), CPUU_ABI_VERSION & 0xffffu);
+    *out = p;
+    return CPUU_OK;
+}
+
+/* ---- what a plugin says about itself ----------------------------------------------------------- */
+
+static cpuu_rc bad(cpuu_error *err, const char *path, const char *feature, const char *what)
+{
+    return cpuu_fail(err, CPUU_E_FORMAT, "plugin '%s'%s%s: %s", path, feature ? ", feature " : "",
+                     feature ? feature : "", what);
+}
+
+static bool text_ok(const char *s)
+{
+    return s && *s && strlen(s) < 256 && cpuu_utf8_valid(s, strlen(s));
+}
+
+static bool name_ok(const char *s)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    static const char more[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    size_t n = s ? strnlen(s, 33) : 0;
+    return n >= 1 && n <= 32 && strchr(letters, s[0]) && strspn(s, more) == n;
+}
+
+const char *cpuu_query_problem(const cpuu_feature *f, const cpuu_query *q)
+{
+    const uint32_t need = q->side == CPUU_SOURCE    ? CPUU_NEED_SOURCE
+                          : q->side == CPUU_TARGET  ? CPUU_NEED_TARGET
+                          : q->side == CPUU_PROFILE ? CPUU_NEED_PROFILE
+                                                    : 0;
+    if (!need)
+        return "a query names no side";
+    if (!(f->needs & need))
+        return "a query reads a side that `needs` does not declare";
+    if ((q->side == CPUU_PROFILE) != (q->what == CPUU_SECTIONS))
+        return "profile sections are read from the profile, and nothing else is";
+    if (q->what < CPUU_ITEMS || q->what > CPUU_SECTIONS)
+        return "a query asks for an unknown kind of row";
+    if (q->side == CPUU_PROFILE ? q->role < CPUU_ROLE_MASTER || q->role > CPUU_ROLE_PROVIDERS
+                                : q->role > CPUU_ROLE_PUBLIC)
+        return "a query names an unknown role";
+    if (q->role == CPUU_ROLE_PUBLIC && !(f->needs & CPUU_NEED_PUBLIC))
+        return "a query reads public folders, which `needs` does not declare";
+    if (q->store.size && !(f->needs & (CPUU_NEED_OTHERS | CPUU_NEED_PUBLIC)))
+        return "a query opens another mailbox, which `needs` does not declare";
+    if (q->flags & ~(CPUU_DEEP | CPUU_STREAM))
+        return "a query has unknown flags";
+    if (q->n_tags > 1024 || (q->n_tags && !q->tags))
+        return "a query has no list of tags";
+    for (uint32_t i = 0; i < q->n_tags; i++) {
+        uint32_t id = q->tags[i] >> 16;
+        if (q->side != CPUU_PROFILE && id >= 0x8000u && id - 0x8000u >= f->n_names)
+            return "a query asks for a named property that `names` does not declare";
+    }
+    return NULL;
+}
+
+static const char *reads_problem(const cpuu_feature *f)
+{
+    if (f->n_reads > MAX_READS || (f->n_reads && !f->reads))
+        return "`reads` does not hold n_reads queries";
+    if (f->n_reads && f->reads[0].size < CPUU_QUERY_MIN)
+        return "a query has the wrong size";
+    for (uint32_t i = 0; i < f->n_reads; i++) {
+        cpuu_query q = cpuu_query_at(f->reads, i);
+        const char *problem = cpuu_query_problem(f, &q);
+        if (problem)
+            return problem;
+        if (q.flags & CPUU_STREAM)
+            return "a query of unbounded size cannot be declared; read it in update()";
+        if (q.folder.size || q.store.size || (q.role == CPUU_ROLE_NONE && q.what != CPUU_STORE))
+            return "a declared query can only name a place by its role";
+    }
+    return NULL;
+}
+
+static const char *names_problem(const cpuu_feature *f)
+{
+    if (f->n_names > MAX_NAMES || (f->n_names && !f->names))
+        return "`names` does not hold n_names names";
+    for (uint32_t i = 0; i < f->n_names; i++) {
+        if (f->names[i].string && !text_ok(f->names[i].string))
+            return "a named property has an empty or unreadable name";
+    }
+    return NULL;
+}
+
+static const char *after_problem(const cpuu_feature *f)
+{
+    for (size_t i = 0; f->after && f->after[i]; i++) {
+        if (i >= 64)
+            return "`after` has no end";
+        if (!name_ok(f->after[i]))
+            return "`after` holds what cannot be the name of a feature";
+        if (cpuu_caseeq(f->after[i], f->name))
+            return "it wants to run after itself";
+    }
+    return NULL;
+}
+
+static const char *feature_problem(const cpuu_feature *f)
+{
+    if (f->size < CPUU_FEATURE_MIN)
+        return "the structure of a feature is too small";
+    if (!name_ok(f->name))
+        return "a feature's name is not a letter followed by at most 31 letters and digits";
+    if (!text_ok(f->title))
+        return "it has no title";
+    if (!f->update)
+        return "it has no update()";
+    if (f->needs & ~MAX_NEEDS)
+        return "it needs something that this version of the program does not offer";
+    if (f->links & ~MAX_LINKS)
+        return "it translates a kind of link that this version of the program does not know";
+    if ((f->needs & CPUU_NEED_TARGET_WRITE) && !(f->needs & CPUU_NEED_TARGET))
+        return "it writes to the target without reading it";
+    if ((f->needs & CPUU_NEED_PROFILE_WRITE) && !(f->needs & CPUU_NEED_PROFILE))
+        return "it writes to the profile without reading it";
+    if ((f->needs & CPUU_NEED_FILES_WRITE) && !(f->needs & CPUU_NEED_FILES))
+        return "it writes files without reading them";
+    const char *problem = reads_problem(f);
+    if (!problem)
+        problem = names_problem(f);
+    return problem ? problem : after_problem(f);
+}
+
+cpuu_rc cpuu_plugin_validate(const cpuu_plugin *p, const char *path, cpuu_error *err)
+{
+    if (p->size < offsetof(cpuu_plugin, abi) + sizeof(p->abi))
+        return bad(err, path, NULL, "its data is too small to say which interface it was built for");
+    if (CPUU_ABI_MAJOR(p->abi) != CPUU_ABI_MAJOR(CPUU_ABI_VERSION))
+        return cpuu_fail(err, CPUU_E_UNSUPPORTED,
+                         "plugin '%s' was built for plugin interface %u.%u, this program has %u.%u; get "
+                         "the plugin for this version", path, CPUU_ABI_MAJOR(p->abi), p->abi & 0xffffu,
+                         CPUU_ABI_MAJOR(CPUU_ABI_VERSION), CPUU_ABI_VERSION & 0xffffu);
+    if (p->size < CPUU_PLUGIN_MIN)
+        return bad(err, path, NULL, "the structure of the plugin is too small");
+    if (!text_ok(p->version) || !text_ok(p->vendor) || !text_ok(p->license))
+        return bad(err, path, NULL, "version, vendor and license must all be given");
+    if (!p->features || !p->features[0])
+        return bad(err, path, NULL, "it holds no feature");
+    for (size_t i = 0; p->features[i]; i++) {
+        if (i >= 64)
+            return bad(err, path, NULL, "the list of features has no end");
+        const char *problem = feature_problem(p->features[i]);
+        const bool named = p->features[i]->size >= CPUU_FEATURE_MIN && name_ok(p->features[i]->name);
+        if (problem)
+            return bad(err, path, named ? p->features[i]->name : NULL, problem);
+    }
+    return CPUU_OK;
+}
+
+/* ---- the folder ------------------------------------------------------------------------------- */
+
+static cpuu_rc check_owner(const char *path, bool folder, cpuu_error *err)
+{
+    struct stat st;
+    if ((folder ? stat(path, &st) : lstat(path, &st)) != 0)
+        return cpuu_fail_errno(err, errno, "cannot open plugin%s '%s'", folder ? " folder" : "", path);
+    if (folder ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
+        return cpuu_fail(err, CPUU_E_ACCESS, "'%s' is not a %s", path,
+                         folder ? "folder" : "regular file");
+    if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
+        return cpuu_fail(err, CPUU_E_ACCESS,
+                         "'%s' belongs to another user or can be written to by others, so that code from "
+                         "it is not run; correct its owner and mode (chmod go-w)", path);
+    return CPUU_OK;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static cpuu_rc list_files(cpuu_plugins *p, const char *dir, char ***out, size_t *n, cpuu_error *err)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return cpuu_fail_errno(err, errno, "cannot list plugin folder '%s'", dir);
+    char **files = NULL;
+    size_t count = 0, cap = 0;
+    cpuu_rc rc = CPUU_OK;
+    for (struct dirent *e; rc == CPUU_OK && (e = readdir(d));) {
+        if (e->d_name[0] == '.' || !cpuu_ends_with_nocase(e->d_name, SUFFIX))
+            continue;
+        char *path = cpuu_path_join(dir, e->d_name);
+        if (!path || !cpuu_grow(&files, &cap, count, sizeof(*files)) ||
+            !(files[count] = cpuu_arena_strdup(&p->arena, path)))
+            rc = cpuu_nomem(err);
+        else
+            count++;
+        cpuu_free(path);
+    }
+    closedir(d);
+    if (rc == CPUU_OK && count)
+        qsort(files, count, sizeof(*files), by_text);
+    if (rc < 0) {
+        cpuu_free(files);
+        return rc;
+    }
+    *out = files;
+    *n = count;
+    return CPUU_OK;
+}
+
+static cpuu_rc add_features(cpuu_plugins *p, const cpuu_plugin *plugin, const char *path,
+                            cpuu_error *err)
+{
+    for (size_t i = 0; plugin->features[i]; i++) {
+        const cpuu_feature *f = plugin->features[i];
+        for (size_t k = 0; k < p->count; k++) {
+            if (cpuu_caseeq(p->items[k].feature->name, f->name))
+                return cpuu_fail(err, CPUU_E_EXISTS, "feature %s is in two plugins, '%s' and '%s'",
+                                 f->name, p->items[k].file, path);
+        }
+        if (!cpuu_grow(&p->items, &p->cap, p->count, sizeof(*p->items)))
+            return cpuu_nomem(err);
+        p->items[p->count++] = (loaded){f, plugin, path};
+    }
+    return CPUU_OK;
+}
+
+/* ---- order ------------------------------------------------------------------------------------ */
+
+static bool known(const cpuu_plugins *p, const char *name)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        if (cpuu_caseeq(p->items[i].feature->name, name))
+            return true;
+    }
+    return false;
+}
+
+/* Whether everything that items[at] waits for stands before position `placed`. A feature that is not
+ * installed is not waited for. */
+static bool ready(const cpuu_plugins *p, size_t at, size_t placed)
+{
+    const char *const *after = p->items[at].feature->after;
+    for (size_t i = 0; after && after[i]; i++) {
+        bool found = !known(p, after[i]);
+        for (size_t k = 0; k < placed && !found; k++)
+            found = cpuu_caseeq(p->items[k].feature->name, after[i]);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* Moves the first ready feature to the next place until all have one: stable, whatever the order. */
+static cpuu_rc sort_features(cpuu_plugins *p, cpuu_error *err)
+{
+    for (size_t placed = 0; placed < p->count; placed++) {
+        size_t at = placed;
+        while (at < p->count && !ready(p, at, placed))
+            at++;
+        if (at == p->count)
+            return cpuu_fail(err, CPUU_E_FORMAT,
+                             "feature %s ('%s') and others wait for each other: their `after` lists form "
+                             "a circle", p->items[placed].feature->name, p->items[placed].file);
+        loaded next = p->items[at];
+        memmove(&p->items[placed + 1], &p->items[placed], (at - placed) * sizeof(next));
+        p->items[placed] = next;
+    }
+    return CPUU_OK;
+}
+
+static cpuu_rc name_features(cpuu_plugins *p, cpuu_error *err)
+{
+    p->names = cpuu_calloc(p->count + 1, sizeof(*p->names));
+    if (!p->names)
+        return cpuu_nomem(err);
+    for (size_t i = 0; i < p->count; i++)
+        p->names[i] = p->items[i].feature->name;
+    return CPUU_OK;
+}
+
+/* ---- the interface ---------------------------------------------------------------------------- */
+
+static cpuu_rc load_all(cpuu_plugins *p, const char *dir, cpuu_error *err)
+{
+    char **files = NULL;
+    size_t n = 0;
+    cpuu_rc rc = check_owner(dir, true, err);
+    if (rc == CPUU_OK)
+        rc = start_libltdl(err);
+    if (rc == CPUU_OK)
+        rc = list_files(p, dir, &files, &n, err);
+    for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
+        const cpuu_plugin *plugin = NULL;
+        rc = check_owner(files[i], false, err);
+        if (rc == CPUU_OK)
+            rc = query(files[i], &plugin, err);
+        if (rc == CPUU_OK)
+            rc = cpuu_plugin_validate(plugin, files[i], err);
+        if (rc == CPUU_OK)
+            rc = add_features(p, plugin, files[i], err);
+        if (rc == CPUU_OK)
+            cpuu_logf(p->log, CPUU_LV_TRACE, "Loaded plugin '%s', version %s by %s", files[i],
+                      plugin->version, plugin->vendor);
+    }
+    cpuu_free(files);
+    return rc;
+}
+
+cpuu_rc cpuu_plugins_load(const char *dir, cpuu_log *log, cpuu_plugins **out, cpuu_error *err)
+{
+    if (dir[0] != '/')
+        return cpuu_fail(err, CPUU_E_USAGE, "plugin folder '%s' must be an absolute path", dir);
+    cpuu_plugins *p = cpuu_calloc(1, sizeof(*p));
+    if (!p)
+        return cpuu_nomem(err);
+    p->log = log;
+    cpuu_rc rc = load_all(p, dir, err);
+    if (rc == CPUU_OK)
+        rc = sort_features(p, err);
+    if (rc == CPUU_OK)
+        rc = name_features(p, err);
+    if (rc < 0)
+        cpuu_plugins_free(p);
+    else
+        *out = p;
+    return rc;
+}
+
+cpuu_rc cpuu_plugins_from(const cpuu_plugin *const *plugins, cpuu_log *log, cpuu_plugins **out,
+                          cpuu_error *err)
+{
+    cpuu_plugins *p = cpuu_calloc(1, sizeof(*p));
+    if (!p)
+        return cpuu_nomem(err);
+    p->log = log;
+    cpuu_rc rc = CPUU_OK;
+    for (size_t i = 0; rc == CPUU_OK && plugins[i]; i++) {
+        rc = cpuu_plugin_validate(plugins[i], "built-in", err);
+        if (rc == CPUU_OK)
+            rc = add_features(p, plugins[i], "built-in", err);
+    }
+    if (rc == CPUU_OK)
+        rc = sort_features(p, err);
+    if (rc == CPUU_OK)
+        rc = name_features(p, err);
+    if (rc < 0)
+        cpuu_plugins_free(p);
+    else
+        *out = p;
+    return rc;
+}
+
+void cpuu_plugins_free(cpuu_plugins *p)
+{
+    if (!p)
+        return;
+    cpuu_free(p->items);
+    cpuu_free(p->names);
+    cpuu_arena_free(&p->arena);
+    cpuu_free(p);
+}
+
+const char *const *cpuu_plugins_names(const cpuu_plugins *p)
+{
+    return p->names;
+}
+
+size_t cpuu_plugins_count(const cpuu_plugins *p)
+{
+    return p->count;
+}
+
+const cpuu_feature *cpuu_plugins_feature(const cpuu_plugins *p, size_t index,
+                                         const cpuu_plugin **plugin, const char **file)
+{
+    if (plugin)
+        *plugin = p->items[index].plugin;
+    if (file)
+        *file = p->items[index].file;
+    return p->items[index].feature;
+}
+
+static bool in_words(const cpuu_words *w, const char *name)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        if (cpuu_caseeq(w->items[i], name))
+            return true;
+    }
+    return false;
+}
+
+bool cpuu_feature_is_critical(const cpuu_settings *s, const char *name)
+{
+    return in_words(&s->critical, name);
+}
+
+bool cpuu_feature_is_removed(const cpuu_settings *s, const char *name)
+{
+    return in_words(&s->remove, name);
+}
+
+/* Remove= asks for work of the feature, so that it runs whatever Features= says; Skip= wins (A16). */
+void cpuu_plugins_select(const cpuu_plugins *p, const cpuu_settings *s, bool *selected)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const char *name = p->names[i];
+        bool listed = s->features.count == 0 || in_words(&s->features, name);
+        bool skipped = s->skip_all || in_words(&s->skip, name);
+        selected[i] = !skipped && (listed || in_words(&s->remove, name));
+    }
+}
+
+uint32_t cpuu_plugins_needs(const cpuu_plugins *p, const bool *selected)
+{
+    uint32_t needs = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const cpuu_feature *f = p->items[i].feature;
+        if (selected[i])
+            needs |= f->needs;
+        else if (f->skip)
+            needs |= f->needs & CPUU_SKIP_NEEDS;
+    }
+    return needs;
+}
