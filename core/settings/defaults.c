@@ -1,0 +1,106 @@
+/* Defaults that depend on the machine: where the program, its plugins and its state are. */
+#include "settings/table.h"
+
+#include "base/file.h"
+#include "base/text.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *cpuu_program_folder(void)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (n <= 0 || path[0] != '/')
+        return NULL;
+    path[n] = 0;
+    return cpuu_path_dir(path);
+}
+
+/* A folder that holds at least one plugin and that nobody else could have put one into. */
+static bool safe_plugin_folder(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || (st.st_mode & S_IWOTH) ||
+        ((st.st_mode & S_IWGRP) && st.st_gid != getegid()) ||
+        (st.st_uid != 0 && st.st_uid != geteuid()))
+        return false;
+    DIR *dir = opendir(path);
+    bool found = false;
+    for (struct dirent *e; dir && !found && (e = readdir(dir));)
+        found = cpuu_ends_with_nocase(e->d_name, ".so");
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* The folder of plugins of the build tree that the program runs from, or NULL. libtool puts a
+ * program that needs it into .libs, and plugins into .libs below where they are declared. */
+static char *build_tree_plugins(const char *program)
+{
+    static const char *const places[] = {"plugins/.libs", "plugins", ".libs"};
+    if (strcmp(program, CPUU_BINDIR) == 0)
+        return NULL;
+    bool in_libs = strcmp(cpuu_path_base(program), ".libs") == 0;
+    char *top = in_libs ? cpuu_path_dir(program) : cpuu_strdup(program);
+    char *found = NULL;
+    for (size_t i = 0; top && !found && i < sizeof(places) / sizeof(places[0]); i++) {
+        char *path = cpuu_path_join(top, places[i]);
+        if (path && safe_plugin_folder(path)) {
+            found = path;
+            path = NULL;
+        }
+        cpuu_free(path);
+    }
+    cpuu_free(top);
+    return found;
+}
+
+static cpuu_rc default_plugins(cpuu_settings *s, cpuu_error *err)
+{
+    char *program = cpuu_program_folder();
+    char *tree = program ? build_tree_plugins(program) : NULL;
+    s->plugin_dir = cpuu_arena_strdup(&s->arena, tree ? tree : CPUU_PLUGINDIR);
+    cpuu_free(tree);
+    cpuu_free(program);
+    return s->plugin_dir ? CPUU_OK : cpuu_nomem(err);
+}
+
+static const char *environment_path(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value == '/' ? value : NULL;
+}
+
+/* XDG Base Directory Specification: $XDG_STATE_HOME, else ~/.local/state. */
+static cpuu_rc default_state(cpuu_settings *s, cpuu_error *err)
+{
+    const char *xdg = environment_path("XDG_STATE_HOME"), *home = environment_path("HOME");
+    char path[PATH_MAX];
+    int n;
+    if (geteuid() == 0)
+        n = snprintf(path, sizeof(path), "/var/lib/cpuu");
+    else if (xdg)
+        n = snprintf(path, sizeof(path), "%s/cpuu", xdg);
+    else if (home)
+        n = snprintf(path, sizeof(path), "%s/.local/state/cpuu", home);
+    else
+        return CPUU_OK; /* no place to fall back to: who needs it must say --state */
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return cpuu_fail(err, CPUU_E_USAGE, "the path of the state folder is too long; use --state");
+    s->state_dir = cpuu_arena_strdup(&s->arena, path);
+    return s->state_dir ? CPUU_OK : cpuu_nomem(err);
+}
+
+cpuu_rc cpuu_settings_machine_defaults(cpuu_settings *s, cpuu_error *err)
+{
+    cpuu_rc rc = CPUU_OK;
+    if (!s->plugin_dir)
+        rc = default_plugins(s, err);
+    if (rc == CPUU_OK && !s->state_dir)
+        rc = default_state(s, err);
+    return rc;
+}
