@@ -508,7 +508,7 @@ static void copy_text(char *out, size_t out_size, const uint8_t *text, size_t n)
 }
 
 /* [MS-OXCMAPIHTTP] 2.2.4.1.2, after ErrorCode */
-static bool read_connect(cpuu_session *s, cpuu_reader *r)
+static bool read_connect(cpuu_session *s, cpuu_reader *r, cpuu_error *err)
 {
     uint32_t dn_size, name_size;
     cpuu_buf name;
@@ -519,8 +519,12 @@ static bool read_connect(cpuu_session *s, cpuu_reader *r)
     const uint8_t *wide = cpuu_read_sz16(r, &name_size, "DisplayName");
     if (r->failed)
         return false;
-    cpuu_buf_init(&name, 4096);
-    cpuu_buf_utf8_from_utf16(&name, wide, name_size);
+    cpuu_buf_init(&name, MAX_RESPONSE * 2); /* UTF-8 needs at most 3 bytes for 2 */
+    if (!cpuu_buf_utf8_from_utf16(&name, wide, name_size)) {
+        cpuu_buf_free(&name);
+        cpuu_nomem(err);
+        return false;
+    }
     copy_text(s->info.dn_prefix, sizeof(s->info.dn_prefix), dn, dn_size);
     copy_text(s->info.display_name, sizeof(s->info.display_name), name.data, name.size);
     cpuu_buf_free(&name);
@@ -573,7 +577,7 @@ static void read_body(cpuu_session *s, cpuu_call *call, const cpuu_mapi_frame *f
         call->reply = r.data + r.pos;
         call->reply_size = cpuu_reader_left(&r);
         if (is_type(call, "Connect"))
-            ok = read_connect(s, &r);
+            ok = read_connect(s, &r, &call->error);
         else if (is_type(call, "Execute"))
             ok = read_execute(call, &r);
     }
