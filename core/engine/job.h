@@ -1,0 +1,109 @@
+/*
+ * What the files of engine/ share: the run, and the job, which is one profile being processed.
+ * Private to engine/.
+ */
+#ifndef CPUU_ENGINE_JOB_H
+#define CPUU_ENGINE_JOB_H
+
+#include "engine/engine.h"
+#include "features/features.h"
+#include "net/autodiscover.h"
+#include "net/switchmsg.h"
+
+#include "base/file.h"
+
+#include <stdio.h>
+
+typedef struct cpuu_engine { /* a run */
+    cpuu_settings *settings;
+    cpuu_report *report;
+    cpuu_log *log;
+    const volatile sig_atomic_t *stop;
+    cpuu_plugins *plugins;
+    uint32_t needs;           /* CPUU_NEED_* of the selected features */
+    cpuu_mapping *mapping;    /* NULL = none */
+    cpuu_http *http;          /* NULL until the first request */
+    bool source_credentials, target_credentials; /* already asked for */
+    char *source_account_dn, *target_account_dn; /* of the authenticated accounts, when not the
+                                                  * mailbox owners; in arena */
+    cpuu_arena arena;
+} cpuu_engine;
+
+typedef struct cpuu_connection { /* to the mailboxes of one profile */
+    cpuu_mail *mail;
+    cpuu_autodiscover_result source_ad, target_ad;
+    cpuu_endpoint source_endpoint, target_endpoint;
+    cpuu_mailbox *source, *target; /* owned by mail */
+    cpuu_directory *directory;     /* of the target; NULL = none */
+} cpuu_connection;
+
+typedef struct cpuu_job { /* one profile */
+    cpuu_engine *e;
+    cpuu_reg *reg;            /* the hive; borrowed */
+    const cpuu_profile_root *root;
+    const char *name;
+    cpuu_edits edits;         /* staged */
+    cpuu_reg *view;           /* reg with the staged edits */
+    cpuu_profile *profile;    /* over view */
+    cpuu_journal *journal;
+    cpuu_connection c;
+    cpuu_translate *translate;
+    char *roaming_dir, *local_dir;
+    /* who moves where; in arena, or borrowed from mapping */
+    const char *source_smtp, *source_dn, *target_smtp, *target_dn, *target_name;
+    cpuu_status previous;
+    cpuu_status status;       /* what the CSV will say */
+    unsigned exit_bits;
+    cpuu_arena arena;
+} cpuu_job;
+
+/* ---- job.c ----------------------------------------------------------------------------------- */
+
+cpuu_rc cpuu_job_open(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root *root,
+                      const char *name, cpuu_job *job, cpuu_error *err);
+void cpuu_job_close(cpuu_job *job);
+/* Re-reads the model after edits were staged that change the structure of the profile. */
+cpuu_rc cpuu_job_reload(cpuu_job *job, cpuu_error *err);
+/* Sets status and exit bits of a failure, keeping what a more precise place has said. Returns
+ * err->rc. */
+cpuu_rc cpuu_job_fail(cpuu_job *job, cpuu_status status, unsigned bits, cpuu_error *err);
+cpuu_rc cpuu_job_open_journal(cpuu_job *job, bool create, cpuu_error *err);
+/* What features and replay work on. */
+cpuu_work cpuu_job_work(cpuu_job *job, const cpuu_account *account);
+/* CPUU_E_STOP once the user has asked to stop. */
+cpuu_rc cpuu_job_beat(void *job);
+cpuu_rc cpuu_job_keep_identity(cpuu_job *job, cpuu_error *err); /* into the journal */
+cpuu_rc cpuu_job_load_identity(cpuu_job *job, cpuu_error *err); /* and back */
+
+/* ---- connect.c ------------------------------------------------------------------------------- */
+
+/* Source mailbox of an account, read-only. Sets status on failure. */
+cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_error *err);
+/* Target mailbox of job->target_*, writable; checks the right to write. */
+cpuu_rc cpuu_connect_target(cpuu_job *job, cpuu_error *err);
+void cpuu_connection_close(cpuu_connection *c);
+
+/* ---- switch.c -------------------------------------------------------------------------------- */
+
+/* Switch Messages of n opened mailboxes: rcs[i] CPUU_OK, CPUU_E_NOTFOUND (none), CPUU_E_FORMAT
+ * (several, or damaged), or why the Inbox could not be read. */
+cpuu_rc cpuu_switch_read(void *user, cpuu_mail *mail, cpuu_mailbox **boxes, size_t n, cpuu_rc *rcs,
+                         cpuu_switch_message *out);
+/* Appends the switch, the backup copy and the marker to the staged edits; checks the invariants. */
+cpuu_rc cpuu_stage_switch(cpuu_job *job, const cpuu_account *account, cpuu_error *err);
+
+/* ---- the modes ------------------------------------------------------------------------------- */
+
+/* Each sets job->status; a negative result carries the message for a person. */
+cpuu_rc cpuu_update_profile(cpuu_job *job, cpuu_error *err);
+cpuu_rc cpuu_undo_profile(cpuu_job *job, cpuu_error *err);
+cpuu_rc cpuu_cleanup_profile(cpuu_job *job, cpuu_error *err);
+/* Brings what an earlier run left to an end. job->journal is open afterwards when one exists. */
+cpuu_rc cpuu_recover_profile(cpuu_job *job, cpuu_error *err);
+/* The second half of undo, also used by recovery: the journal is in state UNDOING. */
+cpuu_rc cpuu_finish_undo(cpuu_job *job, bool profile_only, cpuu_error *err);
+cpuu_rc cpuu_finish_cleanup(cpuu_job *job, cpuu_error *err);
+/* True when the profile carries our marker; *marker in job->arena. */
+bool cpuu_job_marker(cpuu_job *job, cpuu_marker *marker);
+
+#endif

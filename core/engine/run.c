@@ -1,0 +1,256 @@
+/* A run: hives, the profiles of each, the mode on every selected one. */
+#include "engine/hives.h"
+#include "engine/job.h"
+
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- selection ------------------------------------------------------------------------------- */
+
+static const char *const *known_names(const cpuu_engine *e)
+{
+    return cpuu_plugins_names(e->plugins);
+}
+
+static bool is_temporary(const char *name)
+{
+    return cpuu_ncasecmp(name, "CPUU_{", 6) == 0;
+}
+
+static bool is_selected(const cpuu_settings *s, const cpuu_profile_root *root, const char *name)
+{
+    if (is_temporary(name))
+        return false;
+    if (s->undo_all || (s->profiles.count == 0 && !s->default_profile))
+        return true;
+    /* A profile that is alone is the default even when nobody said so (registry reference 1). */
+    const char *fallback = root->names.count == 1 ? root->names.items[0] : NULL;
+    const char *chosen = root->default_profile ? root->default_profile : fallback;
+    if (s->default_profile && chosen && cpuu_name_eq(name, chosen))
+        return true;
+    for (size_t i = 0; i < s->profiles.count; i++) {
+        if (cpuu_name_eq(name, s->profiles.items[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Names asked for that no profile has: a row of their own, so that a typing error is seen. */
+static void report_missing(cpuu_engine *e, const char *hive, const cpuu_profile_root *root)
+{
+    const cpuu_settings *s = e->settings;
+    for (size_t i = 0; i < s->profiles.count; i++) {
+        bool found = false;
+        for (size_t k = 0; root && k < root->names.count && !found; k++)
+            found = cpuu_name_eq(root->names.items[k], s->profiles.items[i]);
+        if (found)
+            continue;
+        cpuu_logf(e->log, CPUU_LV_ERROR, "Profile '%s' does not exist in '%s'.",
+                  s->profiles.items[i], hive);
+        cpuu_report_profile_begin(e->report, hive, s->profiles.items[i],
+                                  CPUU_PROFILE_WAS_NOT_PROCESSED);
+        cpuu_report_profile_end(e->report, CPUU_PROFILE_NOT_RESOLVED, "no such profile");
+        cpuu_report_add_exit(e->report, CPUU_EXIT_SWITCH_ERR);
+    }
+}
+
+/* ---- one profile ----------------------------------------------------------------------------- */
+
+static cpuu_rc run_mode(cpuu_job *job, cpuu_error *err)
+{
+    if (job->profile->is_backup) {
+        job->status = CPUU_PROFILE_IS_BACKUP;
+        return CPUU_OK;
+    }
+    switch (job->e->settings->mode) {
+    case CPUU_MODE_UNDO:
+        return cpuu_undo_profile(job, err);
+    case CPUU_MODE_CLEANUP:
+        return cpuu_cleanup_profile(job, err);
+    default:
+        return cpuu_update_profile(job, err);
+    }
+}
+
+/* Failures are errors; "not migrated yet" and the like are not. */
+static cpuu_level level_of(const cpuu_job *job)
+{
+    return job->exit_bits & (CPUU_EXIT_SWITCH_ERR | CPUU_EXIT_GLOBAL_ERR) ? CPUU_LV_ERROR
+                                                                          : CPUU_LV_WARNING;
+}
+
+static void run_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root *root,
+                        const char *name)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_job job;
+    cpuu_rc rc = cpuu_job_open(e, reg, root, name, &job, &err);
+    cpuu_report_profile_begin(e->report, cpuu_reg_location(reg), name, job.previous);
+    if (rc == CPUU_OK)
+        rc = run_mode(&job, &err);
+    if (rc < 0)
+        cpuu_logf(e->log, level_of(&job), "Profile '%s': %s.", name, err.text);
+    cpuu_report_add_exit(e->report, job.exit_bits);
+    cpuu_report_profile_end(e->report, job.status, rc < 0 ? err.text : NULL);
+    cpuu_job_close(&job);
+}
+
+/* ---- one hive -------------------------------------------------------------------------------- */
+
+static void list_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root *root,
+                         const char *name)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_job job;
+    if (cpuu_job_open(e, reg, root, name, &job, &err) != CPUU_OK) {
+        printf("  %s: cannot be read: %s\n", name, err.text);
+        cpuu_job_close(&job);
+        return;
+    }
+    const cpuu_profile *p = job.profile;
+    printf("  %s%s%s\n", name, p->is_default ? " (default)" : "",
+           job.previous == CPUU_PROFILE_ALREADY_UPDATED ? " (updated)"
+           : p->is_backup                               ? " (backup copy)"
+                                                        : "");
+    for (size_t i = 0; i < p->n_accounts; i++)
+        printf("    Exchange account %s%s%s\n", p->accounts[i].smtp ? p->accounts[i].smtp : "?",
+               i == 0 ? ", primary" : "", p->accounts[i].cached ? ", cached" : "");
+    for (size_t i = 0; i < p->n_services; i++)
+        printf("    service %s (%s)\n", p->services[i].name ? p->services[i].name : "?",
+               p->services[i].display_name ? p->services[i].display_name : "");
+    cpuu_job_close(&job);
+}
+
+static void each_profile(cpuu_engine *e, const char *hive, const cpuu_profile_root *root)
+{
+    for (size_t i = 0; i < root->names.count; i++) {
+        cpuu_error err = CPUU_ERROR_INIT;
+        cpuu_reg *reg = NULL;
+        const char *name = root->names.items[i];
+        if (!is_selected(e->settings, root, name) || (e->stop && *e->stop))
+            continue;
+        /* Each profile sees the hive as the one before has left it. */
+        if (cpuu_reg_open_hive(hive, e->log, &reg, &err) != CPUU_OK) {
+            cpuu_logf(e->log, CPUU_LV_ERROR, "%s", err.text);
+            cpuu_report_add_exit(e->report, CPUU_EXIT_GLOBAL_ERR);
+            return;
+        }
+        if (e->settings->mode == CPUU_MODE_LIST_PROFILES)
+            list_profile(e, reg, root, name);
+        else
+            run_profile(e, reg, root, name);
+        cpuu_reg_close(reg);
+    }
+}
+
+static void run_hive(cpuu_engine *e, const char *hive)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *reg = NULL;
+    cpuu_profile_roots roots = {0};
+    cpuu_rc rc = cpuu_reg_open_hive(hive, e->log, &reg, &err);
+    if (rc == CPUU_OK)
+        rc = cpuu_profile_discover(reg, &roots, &err);
+    cpuu_reg_close(reg);
+    if (rc != CPUU_OK) {
+        cpuu_logf(e->log, CPUU_LV_ERROR, "%s", err.text);
+        cpuu_report_add_exit(e->report, CPUU_EXIT_GLOBAL_ERR);
+        return;
+    }
+    for (size_t i = 1; i < roots.count; i++)
+        cpuu_logf(e->log, CPUU_LV_INFO, "'%s' also holds %zu profile(s) of an older Outlook in %s; they "
+                  "are not processed.", hive, roots.items[i].names.count, roots.items[i].key);
+    if (roots.count == 0)
+        cpuu_logf(e->log, CPUU_LV_INFO, "'%s' holds no Outlook profile.", hive);
+    if (e->settings->mode == CPUU_MODE_LIST_PROFILES)
+        printf("%s\n", hive);
+    else
+        report_missing(e, hive, roots.count ? &roots.items[0] : NULL);
+    if (roots.count)
+        each_profile(e, hive, &roots.items[0]);
+    cpuu_profile_roots_free(&roots);
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static void list_features(const cpuu_engine *e)
+{
+    for (size_t i = 0; i < cpuu_plugins_count(e->plugins); i++) {
+        const cpuu_plugin *plugin;
+        const char *file;
+        const cpuu_feature *f = cpuu_plugins_feature(e->plugins, i, &plugin, &file);
+        printf("%-20s %s\n", f->name, f->title);
+    }
+}
+
+static cpuu_rc load_mapping(cpuu_engine *e, cpuu_error *err)
+{
+    const char *path = e->settings->mapping_file;
+    cpuu_buf text;
+    if (!path)
+        return CPUU_OK;
+    cpuu_buf_init(&text, 256u << 20);
+    cpuu_rc rc = cpuu_file_read(path, &text, NULL, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_mapping_parse(text.data ? (const char *)text.data : "", text.size, path,
+                                &e->mapping, err);
+    cpuu_buf_free(&text);
+    return rc;
+}
+
+static cpuu_rc select_features(cpuu_engine *e, cpuu_error *err)
+{
+    cpuu_rc rc = cpuu_plugins_load(e->settings->plugin_dir, e->log, &e->plugins, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_settings_check_features(e->settings, known_names(e), err);
+    if (rc != CPUU_OK)
+        return rc;
+    size_t n = cpuu_plugins_count(e->plugins);
+    bool *selected = cpuu_calloc(n, sizeof(*selected));
+    if (!selected)
+        return cpuu_nomem(err);
+    cpuu_plugins_select(e->plugins, e->settings, selected);
+    e->needs = cpuu_plugins_needs(e->plugins, selected);
+    cpuu_free(selected);
+    return CPUU_OK;
+}
+
+static cpuu_rc run_hives(cpuu_engine *e, cpuu_error *err)
+{
+    cpuu_hives hives;
+    cpuu_rc rc = cpuu_hives_find(e->settings, e->log, &hives, err);
+    if (rc != CPUU_OK)
+        return rc;
+    if (hives.count == 0)
+        rc = cpuu_fail(err, CPUU_E_USAGE, "there is no registry to work on: name a hive with --hive "
+                       "FILE, or a folder of user profiles with --hives DIR");
+    for (size_t i = 0; rc == CPUU_OK && i < hives.count && !(e->stop && *e->stop); i++) {
+        if (hives.count > 1)
+            cpuu_report_progress(e->report, "hives", (uint32_t)i, (uint32_t)hives.count);
+        run_hive(e, hives.paths[i]);
+    }
+    if (e->stop && *e->stop)
+        cpuu_report_add_exit(e->report, CPUU_EXIT_USER_ABORT);
+    cpuu_hives_free(&hives);
+    return rc;
+}
+
+cpuu_rc cpuu_engine_run(cpuu_settings *s, cpuu_report *r, const volatile sig_atomic_t *stop,
+                        cpuu_error *err)
+{
+    cpuu_engine e = {.settings = s, .report = r, .log = cpuu_report_log(r), .stop = stop};
+    cpuu_rc rc = select_features(&e, err);
+    if (rc == CPUU_OK && s->mode == CPUU_MODE_LIST_FEATURES)
+        list_features(&e);
+    if (rc == CPUU_OK && s->mode != CPUU_MODE_LIST_FEATURES)
+        rc = load_mapping(&e, err);
+    if (rc == CPUU_OK && s->mode != CPUU_MODE_LIST_FEATURES)
+        rc = run_hives(&e, err);
+    cpuu_http_free(e.http);
+    cpuu_mapping_free(e.mapping);
+    cpuu_plugins_free(e.plugins);
+    cpuu_arena_free(&e.arena);
+    return rc;
+}
