@@ -1,7 +1,7 @@
 /*
  * Hives as bytes; the one user of libhivex. What libhivex does not check or gets wrong is checked or
- * refused here first: dirty hives, values that need "db" cells, key names outside ASCII, sibling
- * order. After a call that changes a hive has failed, the hive in memory is damaged: it is dropped.
+ * refused here: dirty hives, values that need "db" cells, key names outside ASCII, the order of
+ * keys. After a call that changes a hive has failed, the hive in memory is damaged: it is dropped.
  */
 #include <config.h>
 
@@ -322,6 +322,39 @@ bool cpuu_hive_equal(const cpuu_key *a, const cpuu_key *b, const char **where)
     return true;
 }
 
+/* Order of keys in Windows: by upper-case code units. New names are ASCII, so bytes will do. */
+static int upper_order(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        int p = (unsigned char)*a, q = (unsigned char)*b;
+        p -= p >= 'a' && p <= 'z' ? 32 : 0;
+        q -= q >= 'a' && q <= 'z' ? 32 : 0;
+        if (p != q || !p)
+            return p - q;
+    }
+}
+
+static bool in_place(const cpuu_key *parent, size_t i)
+{
+    const char *name = parent->kids[i]->name;
+    return (i == 0 || upper_order(parent->kids[i - 1]->name, name) < 0) &&
+           (i + 1 == parent->n_kids || upper_order(name, parent->kids[i + 1]->name) < 0);
+}
+
+cpuu_rc cpuu_hive_check_order(const cpuu_key *before, const cpuu_key *now, cpuu_error *err)
+{
+    static const cpuu_key nothing;
+    cpuu_rc rc = CPUU_OK;
+    for (size_t i = 0; rc == CPUU_OK && i < now->n_kids; i++) {
+        const cpuu_key *old = twin(before, i, now->kids[i]->name);
+        if (!old && !in_place(now, i))
+            return cpuu_fail(err, CPUU_E_FAILED, "libhivex put key '%s' where Windows would not "
+                             "look for it", now->kids[i]->name);
+        rc = cpuu_hive_check_order(old ? old : &nothing, now->kids[i], err);
+    }
+    return rc;
+}
+
 /* ---- what may be changed --------------------------------------------------------------------- */
 
 static bool is_ascii(const char *s)
@@ -367,33 +400,6 @@ static cpuu_rc check_values(const cpuu_hive_head *head, const cpuu_key *key, cpu
     return CPUU_OK;
 }
 
-/* Order of keys in Windows: by upper-case code units. The new name is ASCII, so bytes will do. */
-static int upper_order(const char *a, const char *b)
-{
-    for (;; a++, b++) {
-        int p = (unsigned char)*a, q = (unsigned char)*b;
-        p -= p >= 'a' && p <= 'z' ? 32 : 0;
-        q -= q >= 'a' && q <= 'z' ? 32 : 0;
-        if (p != q || !p)
-            return p - q;
-    }
-}
-
-/* libhivex sorts by lower case (strcasecmp), which differs for the six characters between Z and a.
- * Where it matters the key would be put where Windows does not look for it. */
-static cpuu_rc check_place(const cpuu_key *parent, const cpuu_key *kid, cpuu_error *err)
-{
-    for (size_t i = 0; i < parent->n_kids; i++) {
-        const char *other = parent->kids[i]->name;
-        if (parent->kids[i] != kid &&
-            (upper_order(kid->name, other) < 0) != (cpuu_casecmp(kid->name, other) < 0))
-            return cpuu_fail(err, CPUU_E_UNSUPPORTED,
-                             "key '%s' cannot be created beside '%s' in an offline hive; choose "
-                             "another name", kid->name, other);
-    }
-    return CPUU_OK;
-}
-
 /* `from` is NULL for a new key. */
 static cpuu_rc check_key(const cpuu_hive_head *head, const cpuu_key *from, const cpuu_key *to,
                          cpuu_error *err)
@@ -412,10 +418,7 @@ static cpuu_rc check_key(const cpuu_hive_head *head, const cpuu_key *from, const
     }
     for (size_t i = 0; rc == CPUU_OK && i < to->n_kids; i++) {
         const cpuu_key *before = twin(old, i, to->kids[i]->name);
-        if (!before)
-            rc = check_place(to, to->kids[i], err);
-        if (rc == CPUU_OK)
-            rc = check_key(head, before, to->kids[i], err);
+        rc = check_key(head, before, to->kids[i], err);
     }
     return rc;
 }

@@ -91,8 +91,8 @@ static void close_hive(cpuu_reg *reg)
 /* ---- applying -------------------------------------------------------------------------------- */
 
 /* The file is read again from the disk's point of view: as bytes, then as keys and values. */
-static cpuu_rc check_written(cpuu_replace *r, const cpuu_buf *image, const cpuu_key *expected,
-                             cpuu_error *err)
+static cpuu_rc check_written(cpuu_replace *r, const cpuu_buf *image, const cpuu_key *before,
+                             const cpuu_key *expected, cpuu_error *err)
 {
     cpuu_buf back;
     cpuu_hive_head head;
@@ -114,6 +114,8 @@ static cpuu_rc check_written(cpuu_replace *r, const cpuu_buf *image, const cpuu_
     if (rc == CPUU_OK && !cpuu_hive_equal(expected, root, &where))
         rc = cpuu_fail(err, CPUU_E_FAILED, "key '%s' differs from what should have been written",
                        where);
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_check_order(before, root, err);
     cpuu_key_free(root);
     cpuu_buf_free(&back);
     if (rc == CPUU_OK || rc == CPUU_E_NOMEM)
@@ -174,7 +176,7 @@ static cpuu_rc write_hive(hivefile *f, const cpuu_buf *image, const cpuu_key *ex
     if (rc == CPUU_OK)
         rc = cpuu_replace_flush(&r, err);
     if (rc == CPUU_OK)
-        rc = check_written(&r, image, expected, err);
+        rc = check_written(&r, image, f->root, expected, err);
     if (rc == CPUU_OK)
         rc = check_original(f, r.dir, err);
     if (rc == CPUU_OK)

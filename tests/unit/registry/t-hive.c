@@ -1,0 +1,940 @@
+/*
+ * Offline hives: what is refused, what is written, and what is left behind when something fails.
+ * Hives that were written are read back by programs that know nothing of this code or of libhivex:
+ * reglookup and regfexport (SKIP lines where they are not installed).
+ */
+#include "base/fault.h"
+#include "base/file.h"
+#include "registry/registry.h"
+
+#include "../../lab/emptyhive.h"
+#include "../oracle.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <hivex.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define OK(call) ck_assert_msg((call) == CPUU_OK, "%s: %s", #call, err.text)
+#define HEAD "Windows Registry Editor Version 5.00\r\n"
+
+/* ---- fault points ---------------------------------------------------------------------------- */
+
+static struct {
+    const char *fail; /* kind of operation that fails ... */
+    unsigned long fail_at; /* ... the n-th time from now; 0 = never */
+    unsigned long kill_at; /* the process ends at the n-th step */
+    const char *call_at;   /* step that calls `call` */
+    void (*call)(void);
+} fault;
+
+void cpuu_fault_step(const char *what)
+{
+    if (strncmp(what, "hive.", 5) == 0 && fault.kill_at && --fault.kill_at == 0)
+        _exit(77);
+    if (fault.call_at && strcmp(fault.call_at, what) == 0)
+        fault.call();
+}
+
+bool cpuu_fault_fail(const char *what)
+{
+    return fault.fail_at && strcmp(what, fault.fail) == 0 && --fault.fail_at == 0;
+}
+
+/* ---- a folder with a hive -------------------------------------------------------------------- */
+
+static char dir[64], path[96];
+
+static void setup(void)
+{
+    memset(&fault, 0, sizeof(fault));
+    strcpy(dir, "/tmp/cpuu-t-hive-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/NTUSER.DAT", dir);
+}
+
+static void teardown(void)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *e; (e = readdir(d));) {
+        if (e->d_name[0] != '.' || strlen(e->d_name) > 2)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
+    rmdir(dir);
+}
+
+static unsigned files_in_dir(void)
+{
+    unsigned n = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.' || strlen(e->d_name) > 2;
+    closedir(d);
+    return n;
+}
+
+static cpuu_buf slurp(const char *file)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_buf b;
+    cpuu_buf_init(&b, 64 << 20);
+    OK(cpuu_file_read(file, &b, NULL, &err));
+    return b;
+}
+
+static void spit(const char *file, const void *data, size_t size)
+{
+    FILE *f = fopen(file, "wb");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(data, 1, size, f), size);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static bool same_bytes(const cpuu_buf *a, const cpuu_buf *b)
+{
+    return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
+}
+
+static void edits_of(cpuu_edits *e, const char *text)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_edits_init(e);
+    OK(cpuu_reg_parse_text(text, strlen(text), e, &err));
+}
+
+/* Opens, checks, applies, closes. */
+static cpuu_rc edit(const cpuu_edits *e, cpuu_error *err)
+{
+    cpuu_reg *reg;
+    cpuu_rc rc = cpuu_reg_open_hive(path, NULL, &reg, err);
+    if (rc != CPUU_OK)
+        return rc;
+    rc = cpuu_reg_check(reg, e, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_reg_apply(reg, e, err);
+    cpuu_reg_close(reg);
+    return rc;
+}
+
+static cpuu_rc edit_text(const char *text, cpuu_error *err)
+{
+    cpuu_edits e;
+    edits_of(&e, text);
+    cpuu_rc rc = edit(&e, err);
+    cpuu_edits_free(&e);
+    return rc;
+}
+
+static void make_hive(unsigned minor, const char *text)
+{
+    uint8_t hive[EMPTY_HIVE_SIZE];
+    cpuu_error err = CPUU_ERROR_INIT;
+    empty_hive(hive, minor);
+    spit(path, hive, sizeof(hive));
+    OK(edit_text(text, &err));
+}
+
+static void set_minor(unsigned minor)
+{
+    cpuu_buf b = slurp(path);
+    put32(b.data + 24, minor);
+    hive_checksum(b.data);
+    spit(path, b.data, b.size);
+    cpuu_buf_free(&b);
+}
+
+static cpuu_rc open_only(cpuu_error *err)
+{
+    cpuu_reg *reg;
+    cpuu_rc rc = cpuu_reg_open_hive(path, NULL, &reg, err);
+    if (rc == CPUU_OK)
+        cpuu_reg_close(reg);
+    return rc;
+}
+
+static char *dump(void)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *reg;
+    cpuu_buf b;
+    cpuu_buf_init(&b, 64 << 20);
+    OK(cpuu_reg_open_hive(path, NULL, &reg, &err));
+    OK(cpuu_reg_export_text(reg, "", &b, &err));
+    cpuu_reg_close(reg);
+    char *s = strndup((char *)b.data, b.size);
+    cpuu_buf_free(&b);
+    return s;
+}
+
+#define SOME HEAD "[HKEY_CURRENT_USER\\Software\\a]\n@=\"default\"\n\"v\"=\"one\"\n\"d\"=dword:7\n" \
+                  "[HKEY_CURRENT_USER\\Software\\b\\c]\n\"x\"=hex:01,02,03\n\"Ünicode\"=hex(0):\n"
+#define CHANGE HEAD "[HKEY_CURRENT_USER\\Software\\A]\n\"V\"=\"two\"\n\"d\"=-\n" \
+                    "[-HKEY_CURRENT_USER\\Software\\b]\n[HKEY_CURRENT_USER\\Software\\n\\m]\n" \
+                    "\"y\"=hex(7):41,00,00,00,00,00\n"
+#define CHANGED HEAD "\r\n[HKEY_CURRENT_USER]\r\n\r\n[HKEY_CURRENT_USER\\Software]\r\n" \
+                     "\r\n[HKEY_CURRENT_USER\\Software\\a]\r\n@=\"default\"\r\n\"v\"=\"two\"\r\n" \
+                     "\r\n[HKEY_CURRENT_USER\\Software\\n]\r\n" \
+                     "\r\n[HKEY_CURRENT_USER\\Software\\n\\m]\r\n" \
+                     "\"y\"=hex(7):41,00,00,00,00,00\r\n"
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+START_TEST(edits_are_written_and_read_back)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    for (unsigned minor = 3; minor <= 5; minor++) {
+        make_hive(minor, SOME);
+        OK(edit_text(CHANGE, &err));
+        char *s = dump();
+        ck_assert_str_eq(s, CHANGED);
+        free(s);
+    }
+    ck_assert_uint_eq(files_in_dir(), 1);
+}
+END_TEST
+
+START_TEST(the_object_goes_on_with_the_new_file)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *reg;
+    cpuu_edits e;
+    make_hive(5, SOME);
+    OK(cpuu_reg_open_hive(path, NULL, &reg, &err));
+    ck_assert_str_eq(cpuu_reg_hive_path(reg), path);
+    for (uint32_t i = 0; i < 5; i++) {
+        cpuu_edits_init(&e);
+        cpuu_edits_set(&e, "software\\a", "d", CPUU_REG_DWORD, &i, 4, CPUU_MARK_NONE, NULL);
+        OK(cpuu_reg_apply(reg, &e, &err));
+        cpuu_edits_free(&e);
+        ck_assert_int_eq(open_only(&err), CPUU_E_BUSY);
+    }
+    /* The same again changes nothing and writes nothing. */
+    cpuu_buf before = slurp(path);
+    fault.fail = "write";
+    fault.fail_at = 1;
+    edits_of(&e, HEAD "[HKEY_CURRENT_USER\\Software\\A]\n\"D\"=dword:4\n\"none\"=-\n");
+    OK(cpuu_reg_apply(reg, &e, &err));
+    cpuu_edits_free(&e);
+    cpuu_buf after = slurp(path);
+    ck_assert(same_bytes(&before, &after));
+    cpuu_buf_free(&before);
+    cpuu_buf_free(&after);
+    /* After a failure the object can only be closed. */
+    edits_of(&e, HEAD "[HKEY_CURRENT_USER\\Software\\A]\n\"D\"=dword:5\n");
+    ck_assert_int_eq(cpuu_reg_apply(reg, &e, &err), CPUU_E_IO);
+    ck_assert_int_eq(cpuu_reg_apply(reg, &e, &err), CPUU_E_FAILED);
+    cpuu_edits_free(&e);
+    cpuu_reg_close(reg);
+    OK(open_only(&err));
+}
+END_TEST
+
+START_TEST(a_replaced_hive_keeps_who_owns_it)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    struct stat st;
+    make_hive(5, SOME);
+    bool root = geteuid() == 0;
+    if (root)
+        ck_assert_int_eq(chown(path, 1234, 4321), 0);
+    ck_assert_int_eq(chmod(path, 0640), 0);
+    bool attr = setxattr(path, "user.cpuu-test", "kept", 4, 0) == 0;
+    if (!attr)
+        printf("SKIP: a_replaced_hive_keeps_who_owns_it: no extended attributes in /tmp\n");
+    OK(edit_text(CHANGE, &err));
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 07777, 0640);
+    ck_assert(!root || (st.st_uid == 1234 && st.st_gid == 4321));
+    char value[8];
+    ck_assert(!attr || (getxattr(path, "user.cpuu-test", value, 8) == 4 &&
+                        memcmp(value, "kept", 4) == 0));
+}
+END_TEST
+
+/* ---- independent readers --------------------------------------------------------------------- */
+
+/* Sorted lines of a command's output about `file`, into `out`. False when it is not installed. */
+static bool run(const char *test, const char *command, const char *file, const char *out)
+{
+    char line[400];
+    snprintf(line, sizeof(line), "command -v %.*s >/dev/null", (int)strcspn(command, " "), command);
+    if (system(line) != 0) {
+        printf("SKIP: %s: %.*s is not installed\n", test, (int)strcspn(command, " "), command);
+        return false;
+    }
+    snprintf(line, sizeof(line), "%s '%s' 2>/dev/null | LC_ALL=C sort >'%s/%s'", command, file, dir, out);
+    ck_assert_int_eq(system(line), 0);
+    return true;
+}
+
+/* The lines that only the first or only the second file has, as comm writes them. */
+static char *differences(void)
+{
+    char line[200];
+    snprintf(line, sizeof(line), "LC_ALL=C comm -3 '%s/before' '%s/after'", dir, dir);
+    FILE *p = popen(line, "r");
+    char *s = calloc(1, 100000);
+    ck_assert_uint_lt(fread(s, 1, 99999, p), 99999);
+    ck_assert_int_eq(pclose(p), 0);
+    return s;
+}
+
+/* A value is changed, one added, one removed, a key added, a key removed in a real hive. reglookup
+ * shows every key with its security, every value, and nothing else may differ. */
+START_TEST(reglookup_sees_just_the_edits_in_a_real_hive)
+{
+    static const char test[] = "reglookup_sees_just_the_edits_in_a_real_hive";
+    const char *oracle = oracle_path(test, "profiles/hives/plaso_NTUSER-WIN7.DAT");
+    if (!oracle)
+        return;
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_buf b = slurp(oracle);
+    spit(path, b.data, b.size);
+    cpuu_buf_free(&b);
+    if (!run(test, "reglookup -s", path, "before"))
+        return;
+    OK(edit_text(HEAD "[HKEY_CURRENT_USER\\Console]\n\"CursorSize\"=dword:1234\n\"new\"=\"text\"\n"
+                      "\"QuickEdit\"=-\n[HKEY_CURRENT_USER\\Console\\CPUU]\n\"b\"=hex:00,ff\n"
+                      "[-HKEY_CURRENT_USER\\Environment]\n", &err));
+    run(test, "reglookup -s", path, "after");
+    char *s = differences();
+    ck_assert_ptr_nonnull(strstr(s, "\t/Console/CursorSize,DWORD,0x00001234,"));
+    ck_assert_ptr_nonnull(strstr(s, "\n/Console/CursorSize,DWORD,0x00000019,"));
+    ck_assert_ptr_nonnull(strstr(s, "\t/Console/new,SZ,text,"));
+    ck_assert_ptr_nonnull(strstr(s, "/Console/QuickEdit,DWORD,"));
+    ck_assert_ptr_nonnull(strstr(s, "\t/Console/CPUU,KEY,,"));
+    ck_assert_ptr_nonnull(strstr(s, "\t/Console/CPUU/b,BINARY,%00%FF,"));
+    ck_assert_ptr_nonnull(strstr(s, "/Environment,KEY,,"));
+    unsigned lines = 0, about = 0;
+    for (char *p = s; *p; p = strchr(p, '\n') + 1) {
+        lines++;
+        about += strncmp(p + (*p == '\t'), "/Console/", 9) == 0 ||
+                 strncmp(p + (*p == '\t'), "/Environment", 12) == 0;
+    }
+    ck_assert_msg(lines == about && lines == 9, "%s", s); /* Environment holds TEMP and TMP */
+    free(s);
+}
+END_TEST
+
+START_TEST(regfexport_reads_what_was_written)
+{
+    static const char test[] = "regfexport_reads_what_was_written";
+    cpuu_error err = CPUU_ERROR_INIT;
+    for (unsigned minor = 3; minor <= 5; minor += 2) {
+        make_hive(minor, SOME);
+        if (!run(test, "regfexport", path, "before"))
+            return;
+        OK(edit_text(CHANGE, &err));
+        run(test, "regfexport", path, "after");
+        char *s = differences();
+        ck_assert_ptr_nonnull(strstr(s, "\tData: two\n"));
+        ck_assert_ptr_nonnull(strstr(s, "\tKey path: ROOT\\Software\\n\\m\n"));
+        ck_assert_ptr_nonnull(strstr(s, "(REG_MULTI_SZ)\n"));
+        ck_assert_ptr_nonnull(strstr(s, "Key path: ROOT\\Software\\b\\c\n"));
+        ck_assert_ptr_null(strstr(s, "default"));
+        ck_assert_ptr_null(strcasestr(s, "corrupt"));
+        ck_assert_ptr_null(strcasestr(s, "unable"));
+        free(s);
+    }
+}
+END_TEST
+
+/* Every key and value of a real hive, against counts made by reglookup. */
+START_TEST(a_real_hive_is_read_whole)
+{
+    static const char test[] = "a_real_hive_is_read_whole";
+    const char *oracle = oracle_path(test, "profiles/hives/plaso_NTUSER-WIN7.DAT");
+    if (!oracle)
+        return;
+    cpuu_buf b = slurp(oracle);
+    spit(path, b.data, b.size);
+    cpuu_buf_free(&b);
+    if (!run(test, "reglookup", path, "before"))
+        return;
+    unsigned long keys = 0, values = 0, ours_keys = 0, ours_values = 0;
+    char file[128], *line = NULL;
+    size_t cap = 0;
+    snprintf(file, sizeof(file), "%s/before", dir);
+    FILE *f = fopen(file, "r");
+    while (getline(&line, &cap, f) > 0) {
+        if (line[0] != '/')
+            continue;
+        strstr(line, ",KEY,,") ? keys++ : values++;
+    }
+    fclose(f);
+    free(line);
+    char *s = dump();
+    for (char *p = s; p && *p; p = strstr(p, "\r\n"), p = p ? p + 2 : p) {
+        ours_keys += *p == '[';
+        ours_values += *p == '"' || *p == '@';
+    }
+    free(s);
+    ck_assert_uint_eq(ours_keys, keys);
+    ck_assert_uint_eq(ours_values, values);
+    ck_assert_uint_gt(keys, 1000);
+}
+END_TEST
+
+/* ---- what is refused ------------------------------------------------------------------------- */
+
+/* Refused with rc, by check() already, and not a byte of the file changes. */
+static void refused(const char *text, cpuu_rc rc)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *reg;
+    cpuu_edits e;
+    cpuu_buf before = slurp(path);
+    edits_of(&e, text);
+    OK(cpuu_reg_open_hive(path, NULL, &reg, &err));
+    ck_assert_msg(cpuu_reg_check(reg, &e, &err) == rc, "%s", err.text);
+    ck_assert_msg(cpuu_reg_apply(reg, &e, &err) == rc, "%s", err.text);
+    cpuu_reg_close(reg);
+    cpuu_buf after = slurp(path);
+    ck_assert(same_bytes(&before, &after));
+    cpuu_buf_free(&before);
+    cpuu_buf_free(&after);
+    cpuu_edits_free(&e);
+    ck_assert_uint_eq(files_in_dir(), 1);
+}
+
+START_TEST(key_names_outside_ascii_are_left_alone)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    refused(HEAD "[HKEY_CURRENT_USER\\Software\\Büro]\n", CPUU_E_UNSUPPORTED);
+    refused(HEAD "[HKEY_CURRENT_USER\\Юг\\x]\n", CPUU_E_UNSUPPORTED);
+    hive_h *h = hivex_open(path, HIVEX_OPEN_WRITE);
+    hive_node_h soft = hivex_node_get_child(h, hivex_root(h), "Software");
+    ck_assert_uint_ne(hivex_node_add_child(h, hivex_node_add_child(h, soft, "up"), "Büro"), 0);
+    ck_assert_int_eq(hivex_commit(h, NULL, 0), 0);
+    hivex_close(h);
+    refused(HEAD "[-HKEY_CURRENT_USER\\Software\\UP\\BÜRO]\n", CPUU_E_UNSUPPORTED);
+    refused(HEAD "[-HKEY_CURRENT_USER\\Software\\up]\n", CPUU_E_UNSUPPORTED);
+    refused(HEAD "[-HKEY_CURRENT_USER\\Software\\up\\büro]\n"
+                 "[HKEY_CURRENT_USER\\Software\\up\\BÜRO]\n", CPUU_E_UNSUPPORTED);
+    OK(edit_text(HEAD "[HKEY_CURRENT_USER\\Software\\up\\büro]\n\"ü\"=\"ä\"\n", &err));
+    char *s = dump();
+    ck_assert_ptr_nonnull(strstr(s, "\\up\\Büro]\r\n\"ü\"=\"ä\"\r\n"));
+    free(s);
+}
+END_TEST
+
+static void big_edit(cpuu_edits *e, const char *name, uint32_t size)
+{
+    uint8_t *data = calloc(1, size);
+    memset(data, 0x5a, size);
+    cpuu_edits_init(e);
+    ck_assert_int_eq(cpuu_edits_set(e, "Software\\a", name, CPUU_REG_BINARY, data, size,
+                                    CPUU_MARK_NONE, NULL), CPUU_OK);
+    free(data);
+}
+
+START_TEST(values_that_need_segments_are_left_alone)
+{
+    static const struct {
+        unsigned minor;
+        uint32_t size;
+        cpuu_rc rc;
+    } cases[] = {{5, 16344, CPUU_OK}, {5, 16345, CPUU_E_UNSUPPORTED}, {4, 16345, CPUU_E_UNSUPPORTED},
+                 {3, 16345, CPUU_OK}, {3, 999996, CPUU_OK}, {3, 999997, CPUU_E_UNSUPPORTED}};
+    cpuu_error err = CPUU_ERROR_INIT;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        cpuu_edits e;
+        make_hive(cases[i].minor, SOME);
+        big_edit(&e, "big", cases[i].size);
+        cpuu_rc rc = edit(&e, &err);
+        ck_assert_msg(rc == cases[i].rc, "%zu: %d %s", i, rc, err.text);
+        cpuu_edits_free(&e);
+    }
+    /* A key that holds such a value is not touched, its neighbours are. */
+    cpuu_edits e;
+    make_hive(3, SOME);
+    big_edit(&e, "big", 20000);
+    OK(edit(&e, &err));
+    cpuu_edits_free(&e);
+    set_minor(5);
+    refused(HEAD "[HKEY_CURRENT_USER\\Software\\a]\n\"v\"=\"x\"\n", CPUU_E_UNSUPPORTED);
+    refused(HEAD "[HKEY_CURRENT_USER\\Software\\a]\n\"big\"=-\n", CPUU_E_UNSUPPORTED);
+    OK(edit_text(HEAD "[HKEY_CURRENT_USER\\Software\\a\\sub]\n"
+                      "[HKEY_CURRENT_USER\\Software\\b]\n\"v\"=\"x\"\n", &err));
+}
+END_TEST
+
+/* By upper case: "_" comes behind the letters, as Windows has it (libhivex once sorted by lower). */
+START_TEST(keys_are_put_where_windows_looks_for_them)
+{
+    static const char *const order[] = {"0", "AA", "ab", "a_", "b_c", "_", "{x}"};
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, HEAD "[HKEY_CURRENT_USER\\p\\ab]\n");
+    OK(edit_text(HEAD "[HKEY_CURRENT_USER\\p\\a_]\n[HKEY_CURRENT_USER\\p\\AA]\n"
+                      "[HKEY_CURRENT_USER\\p\\b_c]\n[HKEY_CURRENT_USER\\p\\_]\n"
+                      "[HKEY_CURRENT_USER\\p\\0]\n[HKEY_CURRENT_USER\\p\\{x}]\n", &err));
+    hive_h *h = hivex_open(path, 0);
+    hive_node_h *kids = hivex_node_children(h, hivex_node_get_child(h, hivex_root(h), "p"));
+    for (size_t i = 0; i < 7; i++) {
+        char *name = hivex_node_name(h, kids[i]);
+        ck_assert_str_eq(name, order[i]);
+        free(name);
+    }
+    free(kids);
+    hivex_close(h);
+}
+END_TEST
+
+START_TEST(a_dirty_hive_is_refused_unchanged)
+{
+    const char *oracle = oracle_path("a_dirty_hive_is_refused_unchanged",
+                                     "profiles/hives/regipy_transactions_NTUSER.DAT.xz");
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    cpuu_buf b = slurp(path);
+    put32(b.data + 8, cpuu_le32(b.data + 4) - 1);
+    hive_checksum(b.data);
+    spit(path, b.data, b.size);
+    ck_assert_int_eq(open_only(&err), CPUU_E_DIRTY);
+    cpuu_buf_free(&b);
+    if (!oracle)
+        return;
+    char line[4500];
+    snprintf(line, sizeof(line), "xz -dc '%s' >'%s'", oracle, path);
+    ck_assert_int_eq(system(line), 0);
+    b = slurp(path);
+    ck_assert_int_eq(open_only(&err), CPUU_E_DIRTY);
+    ck_assert_msg(strstr(err.text, "567 and 566") != NULL, "%s", err.text);
+    cpuu_buf after = slurp(path);
+    ck_assert(same_bytes(&b, &after));
+    cpuu_buf_free(&b);
+    cpuu_buf_free(&after);
+}
+END_TEST
+
+START_TEST(a_damaged_base_block_is_refused)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    cpuu_buf b = slurp(path);
+    for (size_t i = 0; i < 512; i++) {
+        b.data[i] ^= 0x10;
+        spit(path, b.data, b.size);
+        ck_assert_msg(open_only(&err) == CPUU_E_FORMAT, "byte %zu", i);
+        b.data[i] ^= 0x10;
+    }
+    static const struct {
+        unsigned at;
+        uint32_t value;
+        cpuu_rc rc;
+    } bad[] = {{20, 2, CPUU_E_UNSUPPORTED}, {24, 2, CPUU_E_UNSUPPORTED}, {24, 6, CPUU_E_UNSUPPORTED},
+               {28, 1, CPUU_E_UNSUPPORTED}, {32, 0, CPUU_E_UNSUPPORTED}, {36, 0xfffffff8, CPUU_E_FORMAT},
+               {36, 33, CPUU_E_FORMAT}, {40, 0, CPUU_E_FORMAT}, {40, 8192 * 8, CPUU_E_FORMAT},
+               {40, 4097, CPUU_E_FORMAT}, {40, 0xfffff000, CPUU_E_FORMAT}, {4096, 0, CPUU_E_FORMAT},
+               {4100, 4096, CPUU_E_FORMAT}, {4104, 0, CPUU_E_FORMAT}, {4104, 8192, CPUU_E_FORMAT},
+               {4104, 0xfffff000, CPUU_E_FORMAT}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        uint32_t old = cpuu_le32(b.data + bad[i].at);
+        put32(b.data + bad[i].at, bad[i].value);
+        hive_checksum(b.data);
+        spit(path, b.data, b.size);
+        cpuu_rc rc = open_only(&err);
+        ck_assert_msg(rc == bad[i].rc, "%zu: %d %s", i, rc, err.text);
+        put32(b.data + bad[i].at, old);
+    }
+    cpuu_buf_free(&b);
+}
+END_TEST
+
+START_TEST(a_truncated_hive_is_refused)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    cpuu_buf b = slurp(path);
+    ck_assert_uint_eq(b.size, 12288);
+    for (size_t size = 0; size < b.size; size += size < 512 ? 1 : 97) {
+        spit(path, b.data, size);
+        ck_assert_msg(open_only(&err) == CPUU_E_FORMAT, "%zu bytes: %s", size, err.text);
+    }
+    cpuu_buf_free(&b);
+}
+END_TEST
+
+/* Damage inside the bins: anything but a crash, and an edit is made whole or not at all. */
+START_TEST(damage_anywhere_never_crashes)
+{
+    make_hive(3, SOME);
+    cpuu_buf b = slurp(path);
+    unsigned opened = 0, refusals = 0;
+    for (size_t i = 4096; i < b.size; i += i < 4096 + 1600 ? 3 : 64) {
+        cpuu_error err = CPUU_ERROR_INIT;
+        b.data[i] ^= 0xff;
+        spit(path, b.data, b.size);
+        cpuu_rc rc = edit_text(CHANGE, &err);
+        opened += rc == CPUU_OK;
+        refusals += rc != CPUU_OK;
+        if (rc != CPUU_OK) {
+            cpuu_buf after = slurp(path);
+            ck_assert(same_bytes(&b, &after));
+            ck_assert_int_ne(err.text[0], 0);
+            cpuu_buf_free(&after);
+        }
+        b.data[i] ^= 0xff;
+    }
+    ck_assert_uint_gt(opened, 10);
+    ck_assert_uint_gt(refusals, 10);
+    cpuu_buf_free(&b);
+}
+END_TEST
+
+START_TEST(links_and_other_things_are_refused)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    char other[128];
+    snprintf(other, sizeof(other), "%s/other", dir);
+    make_hive(5, SOME);
+    ck_assert_int_eq(link(path, other), 0);
+    ck_assert_int_eq(open_only(&err), CPUU_E_UNSUPPORTED);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(symlink(other, path), 0);
+    ck_assert_int_eq(open_only(&err), CPUU_E_UNSUPPORTED);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(open_only(&err), CPUU_E_UNSUPPORTED);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(open_only(&err), CPUU_E_NOTFOUND);
+    spit(path, "MZ", 2);
+    ck_assert_int_eq(open_only(&err), CPUU_E_FORMAT);
+}
+END_TEST
+
+START_TEST(a_hive_in_use_is_refused)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *reg;
+    make_hive(5, SOME);
+    OK(cpuu_reg_open_hive(path, NULL, &reg, &err));
+    ck_assert_int_eq(open_only(&err), CPUU_E_BUSY);
+    cpuu_reg_close(reg);
+    OK(open_only(&err));
+}
+END_TEST
+
+/* What somebody else does to the file while the new one is being written. */
+static void change_one_byte(void)
+{
+    struct stat st;
+    int fd = open(path, O_RDWR);
+    ck_assert(fstat(fd, &st) == 0 && pwrite(fd, "!", 1, 8000) == 1);
+    struct timespec times[2] = {st.st_atim, st.st_mtim};
+    ck_assert_int_eq(futimens(fd, times), 0);
+    close(fd);
+}
+
+static void append_one_byte(void)
+{
+    int fd = open(path, O_WRONLY | O_APPEND);
+    ck_assert_int_eq(write(fd, "!", 1), 1);
+    close(fd);
+}
+
+static void replace_it(void)
+{
+    char other[128];
+    snprintf(other, sizeof(other), "%s/other", dir);
+    cpuu_buf b = slurp(path);
+    spit(other, b.data, b.size);
+    cpuu_buf_free(&b);
+    ck_assert_int_eq(rename(other, path), 0);
+}
+
+static void link_it(void)
+{
+    char other[128];
+    snprintf(other, sizeof(other), "%s/other", dir);
+    unlink(other);
+    ck_assert_int_eq(link(path, other), 0);
+}
+
+START_TEST(a_hive_changed_meanwhile_is_not_replaced)
+{
+    static void (*const changes[])(void) = {change_one_byte, append_one_byte, replace_it, link_it};
+    for (size_t i = 0; i < 4; i++) {
+        cpuu_error err = CPUU_ERROR_INIT;
+        make_hive(5, SOME);
+        fault.call_at = "hive.flush";
+        fault.call = changes[i];
+        cpuu_rc rc = edit_text(CHANGE, &err);
+        fault.call_at = NULL;
+        ck_assert_msg(rc == CPUU_E_BUSY, "%zu: %d %s", i, rc, err.text);
+        cpuu_buf b = slurp(path);
+        ck_assert(changes[i] != change_one_byte || b.data[8000] == '!');
+        ck_assert_uint_eq(b.size, changes[i] == append_one_byte ? 12289 : 12288);
+        cpuu_buf_free(&b);
+    }
+}
+END_TEST
+
+START_TEST(a_folder_that_cannot_be_written_is_an_error)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    cpuu_buf before = slurp(path);
+    bool root = geteuid() == 0;
+    ck_assert_int_eq(chmod(path, 0644), 0);
+    ck_assert_int_eq(chmod(dir, 0555), 0);
+    if (root)
+        ck_assert_int_eq(seteuid(65534), 0);
+    cpuu_rc rc = edit_text(CHANGE, &err);
+    if (root)
+        ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(chmod(dir, 0755), 0);
+    ck_assert_msg(rc == CPUU_E_ACCESS, "%d %s", rc, err.text);
+    cpuu_buf after = slurp(path);
+    ck_assert(same_bytes(&before, &after));
+    cpuu_buf_free(&before);
+    cpuu_buf_free(&after);
+}
+END_TEST
+
+/* ---- failures at every step ------------------------------------------------------------------ */
+
+/* A hive of more than two write blocks, the edits, and what they make of it. */
+static void prepare_big(cpuu_buf *before, cpuu_buf *after, cpuu_edits *e)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_edits big;
+    make_hive(3, SOME);
+    for (unsigned i = 0; i < 3; i++) {
+        big_edit(&big, i == 0 ? "one" : i == 1 ? "two" : "three", 800000);
+        OK(edit(&big, &err));
+        cpuu_edits_free(&big);
+    }
+    *before = slurp(path);
+    edits_of(e, CHANGE);
+    OK(edit(e, &err));
+    *after = slurp(path);
+}
+
+START_TEST(every_failing_write_or_flush_leaves_the_old_or_the_new)
+{
+    static const char *const kinds[] = {"write", "flush"};
+    cpuu_buf before, after;
+    cpuu_edits e;
+    prepare_big(&before, &after, &e);
+    for (size_t k = 0; k < 2; k++) {
+        unsigned long n = 1, changed = 0;
+        for (;; n++) {
+            cpuu_error err = CPUU_ERROR_INIT;
+            spit(path, before.data, before.size);
+            fault.fail = kinds[k];
+            fault.fail_at = n;
+            cpuu_rc rc = edit(&e, &err);
+            bool reached = fault.fail_at == 0;
+            fault.fail_at = 0;
+            cpuu_buf now = slurp(path);
+            ck_assert_int_eq(rc, reached ? CPUU_E_IO : CPUU_OK);
+            ck_assert(same_bytes(&now, &after) || (reached && same_bytes(&now, &before)));
+            changed += reached && same_bytes(&now, &after);
+            ck_assert_uint_eq(files_in_dir(), 1);
+            cpuu_buf_free(&now);
+            if (!reached)
+                break;
+        }
+        /* three blocks and the rename; the file and the folder */
+        ck_assert_uint_ge(n - 1, k == 0 ? 4 : 2);
+        ck_assert_uint_eq(changed, k == 0 ? 0 : 1);
+    }
+    cpuu_buf_free(&before);
+    cpuu_buf_free(&after);
+    cpuu_edits_free(&e);
+}
+END_TEST
+
+START_TEST(a_kill_at_every_step_leaves_the_old_or_the_new)
+{
+    cpuu_buf before, after;
+    cpuu_edits e;
+    prepare_big(&before, &after, &e);
+    unsigned n = 1, old = 0;
+    for (;; n++) {
+        spit(path, before.data, before.size);
+        pid_t pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+            cpuu_error err = CPUU_ERROR_INIT;
+            fault.kill_at = n;
+            _exit(edit(&e, &err) == CPUU_OK ? 0 : 1);
+        }
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert(WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 0));
+        cpuu_buf now = slurp(path);
+        ck_assert(same_bytes(&now, &before) || same_bytes(&now, &after));
+        old += same_bytes(&now, &before);
+        cpuu_buf_free(&now);
+        cpuu_error err = CPUU_ERROR_INIT;
+        OK(open_only(&err)); /* no lock is left behind */
+        if (WEXITSTATUS(status) == 0)
+            break;
+    }
+    ck_assert_uint_eq(old, n - 2); /* all but the kill before the flush of the folder */
+    ck_assert_uint_ge(n, 7);
+    cpuu_buf_free(&before);
+    cpuu_buf_free(&after);
+    cpuu_edits_free(&e);
+}
+END_TEST
+
+START_TEST(every_allocation_may_fail)
+{
+    cpuu_edits e;
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    cpuu_buf before = slurp(path);
+    edits_of(&e, CHANGE);
+    OK(edit(&e, &err));
+    cpuu_buf after = slurp(path);
+    cpuu_fmt_realloc = cpuu_realloc;
+    unsigned long n = 1;
+    for (;; n++) {
+        spit(path, before.data, before.size);
+        err = (cpuu_error)CPUU_ERROR_INIT;
+        fault.fail = "alloc";
+        fault.fail_at = n;
+        cpuu_rc rc = edit(&e, &err);
+        bool reached = fault.fail_at == 0;
+        fault.fail_at = 0;
+        ck_assert_msg(rc == (reached ? CPUU_E_NOMEM : CPUU_OK), "allocation %lu: %d %s", n, rc,
+                      err.text);
+        cpuu_buf now = slurp(path);
+        ck_assert(same_bytes(&now, reached ? &before : &after));
+        ck_assert_uint_eq(files_in_dir(), 1);
+        cpuu_buf_free(&now);
+        if (!reached)
+            break;
+    }
+    ck_assert_uint_gt(n, 100);
+    cpuu_fmt_realloc = realloc;
+    cpuu_buf_free(&before);
+    cpuu_buf_free(&after);
+    cpuu_edits_free(&e);
+}
+END_TEST
+
+/* ---- hives and memory agree ------------------------------------------------------------------ */
+
+static uint32_t rnd(uint32_t *state, uint32_t below)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 8) % below;
+}
+
+static void random_edit(cpuu_edits *e, uint32_t *state)
+{
+    static const char *const keys[] = {"a", "A\\b", "a\\B\\c", "z", "m\\a\\k", "M\\b", "a\\b\\c\\g"};
+    static const char *const names[] = {"", "v", "V", "w", "ü"};
+    const char *key = keys[rnd(state, 7)], *name = names[rnd(state, 5)];
+    uint8_t data[3000];
+    memset(data, (int)rnd(state, 256), sizeof(data));
+    uint32_t size = rnd(state, rnd(state, 3) ? 8 : sizeof(data));
+    switch (rnd(state, 6)) {
+    case 0:
+        cpuu_edits_delete_key(e, key, CPUU_MARK_NONE, NULL);
+        break;
+    case 1:
+        cpuu_edits_unset(e, key, name, CPUU_MARK_NONE, NULL);
+        break;
+    default:
+        cpuu_edits_create_key(e, key, CPUU_MARK_NONE, NULL);
+        cpuu_edits_set(e, key, name, rnd(state, 12), data, size, CPUU_MARK_NONE, NULL);
+    }
+}
+
+/* Same keys and values, in whatever order. */
+static void ck_same(cpuu_reg *a, cpuu_reg *b, const char *key)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg_names kids, other_kids;
+    cpuu_reg_values values, other;
+    OK(cpuu_reg_values_of(a, key, &values, &err));
+    OK(cpuu_reg_values_of(b, key, &other, &err));
+    ck_assert_uint_eq(values.count, other.count);
+    for (size_t i = 0; i < values.count; i++) {
+        const cpuu_reg_value *v = &values.items[i], *w = cpuu_reg_find(&other, v->name);
+        ck_assert(w && w->type == v->type && w->size == v->size &&
+                  memcmp(w->data, v->data, v->size) == 0);
+    }
+    cpuu_reg_values_free(&values);
+    cpuu_reg_values_free(&other);
+    OK(cpuu_reg_keys(a, key, &kids, &err));
+    OK(cpuu_reg_keys(b, key, &other_kids, &err));
+    ck_assert_uint_eq(kids.count, other_kids.count);
+    for (size_t i = 0; i < kids.count; i++) {
+        char *kid = cpuu_reg_join(key, kids.items[i]);
+        ck_same(a, b, kid);
+        cpuu_free(kid);
+    }
+    cpuu_reg_names_free(&kids);
+    cpuu_reg_names_free(&other_kids);
+}
+
+START_TEST(random_edits_give_the_same_hive_as_memory)
+{
+    for (uint32_t seed = 1; seed <= 8; seed++) {
+        uint32_t state = seed;
+        cpuu_error err = CPUU_ERROR_INIT;
+        cpuu_reg *memory, *hive;
+        make_hive(seed % 2 ? 3 : 5, HEAD "[HKEY_CURRENT_USER]\n");
+        OK(cpuu_reg_open_memory(&memory, &err));
+        for (unsigned round = 0; round < 6; round++) {
+            cpuu_edits e;
+            cpuu_edits_init(&e);
+            for (unsigned i = 0; i < 10; i++)
+                random_edit(&e, &state);
+            OK(cpuu_reg_apply(memory, &e, &err));
+            OK(edit(&e, &err));
+            cpuu_edits_free(&e);
+            OK(cpuu_reg_open_hive(path, NULL, &hive, &err));
+            ck_same(memory, hive, "");
+            cpuu_reg_close(hive);
+        }
+        cpuu_reg_close(memory);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("hive");
+    TCase *t = tcase_create("hive");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, edits_are_written_and_read_back);
+    tcase_add_test(t, the_object_goes_on_with_the_new_file);
+    tcase_add_test(t, a_replaced_hive_keeps_who_owns_it);
+    tcase_add_test(t, reglookup_sees_just_the_edits_in_a_real_hive);
+    tcase_add_test(t, regfexport_reads_what_was_written);
+    tcase_add_test(t, a_real_hive_is_read_whole);
+    tcase_add_test(t, key_names_outside_ascii_are_left_alone);
+    tcase_add_test(t, values_that_need_segments_are_left_alone);
+    tcase_add_test(t, keys_are_put_where_windows_looks_for_them);
+    tcase_add_test(t, a_dirty_hive_is_refused_unchanged);
+    tcase_add_test(t, a_damaged_base_block_is_refused);
+    tcase_add_test(t, a_truncated_hive_is_refused);
+    tcase_add_test(t, damage_anywhere_never_crashes);
+    tcase_add_test(t, links_and_other_things_are_refused);
+    tcase_add_test(t, a_hive_in_use_is_refused);
+    tcase_add_test(t, a_hive_changed_meanwhile_is_not_replaced);
+    tcase_add_test(t, a_folder_that_cannot_be_written_is_an_error);
+    tcase_add_test(t, every_failing_write_or_flush_leaves_the_old_or_the_new);
+    tcase_add_test(t, a_kill_at_every_step_leaves_the_old_or_the_new);
+    tcase_add_test(t, every_allocation_may_fail);
+    tcase_add_test(t, random_edits_give_the_same_hive_as_memory);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
