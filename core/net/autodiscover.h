@@ -28,7 +28,11 @@ typedef struct cpuu_autodiscover_query {
     const char *smtp;
     const char *url; /* AutodiscoverSourceURL/TargetURL: the only URL asked; NULL = look it up */
     const cpuu_credentials *credentials;
-    /* Domains whose hosts may be given credentials and be redirected to (R8): suffix match on whole
+    /* Without `url` the order is: the domain's root, autodiscover.<domain>, the redirect of plain
+     * http, DNS SRV; Active Directory (SCP) is not asked. The endpoints named by a host that was
+     * allowed to answer are trusted like that host.
+     *
+     * Domains whose hosts may be given credentials and be redirected to (R8): suffix match on whole
      * labels; NULL-terminated. With `url` set its host is allowed too. */
     const char *const *allowed_domains;
     const char *side; /* "source" or "target", for the log lines of the guide */
@@ -37,7 +41,8 @@ typedef struct cpuu_autodiscover_query {
 /*
  * Looks one mailbox up. Logs the guide's lines ([TraceW] Failed to get Autodiscover response ...,
  * [Warning] Cannot get ..., [Error] ... on source). Errors: CPUU_E_NETWORK, CPUU_E_AUTH (401, or a
- * host that may not be given credentials), CPUU_E_NOTFOUND (ErrorCode 500/501), CPUU_E_FORMAT.
+ * host that may not be given credentials), CPUU_E_NOTFOUND (ErrorCode 500/501), CPUU_E_FORMAT,
+ * CPUU_E_FAILED (another ErrorCode).
  */
 cpuu_rc cpuu_autodiscover(cpuu_http *http, const cpuu_autodiscover_query *query, cpuu_log *log,
                           cpuu_autodiscover_result *out, cpuu_error *err);

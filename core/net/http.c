@@ -376,36 +376,46 @@ static size_t take_header(char *data, size_t size, size_t n, void *user)
 
 /* ---- starting a request ---------------------------------------------------------------------- */
 
+static bool get_part(CURLU *u, CURLUPart part, char *out, size_t out_size, unsigned flags)
+{
+    char *text = NULL;
+    if (curl_url_get(u, part, &text, flags) != CURLUE_OK)
+        return false;
+    bool fits = strlen(text) < out_size;
+    if (fits)
+        snprintf(out, out_size, "%s", text);
+    curl_free(text);
+    return fits;
+}
+
+static void lower(char *s)
+{
+    for (; *s; s++)
+        *s = (char)(*s >= 'A' && *s <= 'Z' ? *s + 32 : *s);
+}
+
 /* Reads scheme, host and port off the URL; a user name inside a URL is refused. */
 static cpuu_rc parse_url(transfer *t)
 {
     cpuu_http_request *req = t->req;
-    char *scheme = NULL, *name = NULL, *port = NULL;
-    cpuu_rc rc = CPUU_OK;
+    char scheme[16], name[256], port[8];
     CURLU *u = curl_url();
-    if (!u)
-        return cpuu_nomem(&req->error);
-    if (curl_url_set(u, CURLUPART_URL, req->url, CURLU_DISALLOW_USER) != CURLUE_OK ||
-        curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-        curl_url_get(u, CURLUPART_HOST, &name, 0) != CURLUE_OK ||
-        curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
-        (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)) {
-        req->curl_code = CURLE_URL_MALFORMAT;
-        rc = cpuu_fail(&req->error, CPUU_E_NETWORK, "'%s' is not an http or https URL", req->url);
-    } else {
-        for (char *c = name; *c; c++)
-            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-        t->secure = strcmp(scheme, "https") == 0;
-        t->origin = cpuu_asprintf("%s://%s:%s", scheme, name, port);
-        t->place = cpuu_asprintf("%s:%s", name, port);
-        if (!t->origin || !t->place)
-            rc = cpuu_nomem(&req->error);
-    }
-    curl_free(scheme);
-    curl_free(name);
-    curl_free(port);
+    bool ok = u && curl_url_set(u, CURLUPART_URL, req->url, CURLU_DISALLOW_USER) == CURLUE_OK &&
+              get_part(u, CURLUPART_SCHEME, scheme, sizeof(scheme), 0) &&
+              get_part(u, CURLUPART_HOST, name, sizeof(name), 0) &&
+              get_part(u, CURLUPART_PORT, port, sizeof(port), CURLU_DEFAULT_PORT) &&
+              (strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0);
     curl_url_cleanup(u);
-    return rc;
+    if (!ok) {
+        req->curl_code = CURLE_URL_MALFORMAT;
+        return cpuu_fail(&req->error, CPUU_E_NETWORK, "'%s' is not an http or https URL",
+                         req->url);
+    }
+    lower(name);
+    t->secure = strcmp(scheme, "https") == 0;
+    t->origin = cpuu_asprintf("%s://%s:%s", scheme, name, port);
+    t->place = cpuu_asprintf("%s:%s", name, port);
+    return t->origin && t->place ? CPUU_OK : cpuu_nomem(&req->error);
 }
 
 static bool add_header(transfer *t, const char *name, const char *value)
@@ -813,6 +823,26 @@ void cpuu_http_request_clear(cpuu_http_request *req)
 {
     cpuu_buf_free(&req->response);
     cpuu_buf_free(&req->response_headers);
+}
+
+bool cpuu_http_allows_insecure(const cpuu_http *http)
+{
+    return http->allow_insecure;
+}
+
+bool cpuu_url_split(const char *url, cpuu_url *out)
+{
+    char scheme[16];
+    CURLU *u = curl_url();
+    bool ok = u && curl_url_set(u, CURLUPART_URL, url, CURLU_DISALLOW_USER) == CURLUE_OK &&
+              get_part(u, CURLUPART_SCHEME, scheme, sizeof(scheme), 0) &&
+              get_part(u, CURLUPART_HOST, out->host, sizeof(out->host), 0) &&
+              get_part(u, CURLUPART_PATH, out->path, sizeof(out->path), 0);
+    curl_url_cleanup(u);
+    if (ok)
+        lower(out->host);
+    out->https = ok && strcmp(scheme, "https") == 0;
+    return ok;
 }
 
 bool cpuu_http_worth_repeating(const cpuu_http_request *req)

@@ -98,6 +98,16 @@ bool cpuu_http_get_header(const cpuu_http_request *req, const char *name, unsign
 void cpuu_http_totals(const cpuu_http *http, uint64_t *requests, uint64_t *sent,
                       uint64_t *received);
 
+bool cpuu_http_allows_insecure(const cpuu_http *http);
+
+typedef struct cpuu_url {
+    char host[256]; /* lower case */
+    char path[1024];
+    bool https;
+} cpuu_url;
+/* The parts of an absolute URL; false when it is none, or names a user. */
+bool cpuu_url_split(const char *url, cpuu_url *out);
+
 /* The guide's words for a failed request: "WinHTTP result: 0x00002ee7, Description: The server name
  * or address could not be resolved" and so on; status 401 gives the "Custom result" form. */
 void cpuu_http_describe(const cpuu_http_request *req, char *out, size_t out_size);
