@@ -1,0 +1,138 @@
+#include "common/kit.h"
+
+#include <string.h>
+
+uint32_t kit_u32(const cpuu_value *v, uint32_t fallback)
+{
+    return CPUU_FOUND(v) && v->size == 4 ? cpuu_le32(v->data) : fallback;
+}
+
+cpuu_blob kit_blob(const cpuu_value *v)
+{
+    cpuu_blob b = {NULL, 0};
+    if (CPUU_FOUND(v)) {
+        b.data = v->data;
+        b.size = v->size;
+    }
+    return b;
+}
+
+const char *kit_text(const cpuu_value *v, char *out, size_t out_size)
+{
+    cpuu_blob b = kit_blob(v);
+    size_t n = b.size < out_size - 1 ? b.size : out_size - 1;
+    if (n < b.size) /* do not cut a character in two */
+        while (n > 0 && (b.data[n] & 0xc0) == 0x80)
+            n--;
+    if (n)
+        memcpy(out, b.data, n);
+    out[n] = 0;
+    return out;
+}
+
+cpuu_value kit_text_value(uint32_t tag, const char *text)
+{
+    cpuu_value v = {tag, (uint32_t)strlen(text), (const uint8_t *)text};
+    return v;
+}
+
+cpuu_value kit_blob_value(uint32_t tag, cpuu_blob b)
+{
+    cpuu_value v = {tag, b.size, b.data};
+    return v;
+}
+
+cpuu_rc kit_list_split(const cpuu_value *v, kit_list *out)
+{
+    cpuu_reader r;
+    memset(out, 0, sizeof(*out));
+    if (!CPUU_FOUND(v))
+        return CPUU_OK;
+    cpuu_reader_init(&r, v->data, v->size);
+    uint32_t n = cpuu_read_u32(&r, "count");
+    if (n > cpuu_reader_left(&r) / 4)
+        return CPUU_E_FORMAT;
+    cpuu_blob *items = cpuu_fmt_realloc(NULL, (n ? n : 1) * sizeof(*items));
+    if (!items)
+        return CPUU_E_NOMEM;
+    for (uint32_t i = 0; i < n; i++) {
+        items[i].size = cpuu_read_u32(&r, "size");
+        items[i].data = cpuu_read_bytes(&r, items[i].size, "element");
+    }
+    if (r.failed) {
+        cpuu_fmt_free(items);
+        return CPUU_E_FORMAT;
+    }
+    out->items = items;
+    out->count = n;
+    out->present = true;
+    return CPUU_OK;
+}
+
+void kit_list_free(kit_list *l)
+{
+    cpuu_fmt_free(l->items);
+    memset(l, 0, sizeof(*l));
+}
+
+void kit_list_remove(kit_list *l, uint32_t index)
+{
+    if (index >= l->count)
+        return;
+    memmove(&l->items[index], &l->items[index + 1],
+            (l->count - index - 1) * sizeof(*l->items));
+    l->count--;
+}
+
+cpuu_value kit_list_join(const kit_list *l, uint32_t tag, cpuu_buf *buf)
+{
+    cpuu_buf_u32(buf, l->count);
+    for (uint32_t i = 0; i < l->count; i++) {
+        cpuu_buf_u32(buf, l->items[i].size);
+        cpuu_buf_add(buf, l->items[i].data, l->items[i].size);
+    }
+    cpuu_value v = {tag, (uint32_t)buf->size, buf->data};
+    return v;
+}
+
+uint32_t kit_links_add(kit_links *l, uint32_t kind, cpuu_blob in, const char *smtp)
+{
+    if (l->count == l->cap && !l->failed) {
+        uint32_t cap = l->cap ? 2 * l->cap : 32;
+        cpuu_link *p = cpuu_fmt_realloc(l->items, cap * sizeof(*p));
+        if (p) {
+            l->items = p;
+            l->cap = cap;
+        } else {
+            l->failed = true;
+        }
+    }
+    if (l->failed)
+        return 0;
+    cpuu_link link = {.size = sizeof(link), .kind = kind, .in = in, .smtp = smtp};
+    l->items[l->count] = link;
+    return l->count++;
+}
+
+void kit_links_free(kit_links *l)
+{
+    cpuu_fmt_free(l->items);
+    memset(l, 0, sizeof(*l));
+}
+
+cpuu_rc kit_nomem(const cpuu_host *host, cpuu_run *run)
+{
+    return host->fail(run, CPUU_E_NOMEM, "out of memory", "");
+}
+
+void kit_decide_as(const cpuu_host *host, cpuu_run *run, uint32_t outcome, uint32_t reason,
+                   const char *title, const char *before, const char *after)
+{
+    cpuu_decision d = {sizeof(d), outcome, reason, title, before, after};
+    host->decide(run, &d);
+}
+
+void kit_decide(const cpuu_host *host, cpuu_run *run, const cpuu_link *l, const char *title)
+{
+    kit_decide_as(host, run, l->outcome, l->reason, title, l->in_text, l->out_text);
+}

@@ -1,0 +1,58 @@
+/*
+ * What our own plugins share: values of a row, multi-valued values, a growing set of links. Built on
+ * the plugin interface and the codecs alone, as a third party's code would be.
+ */
+#ifndef CPUU_PLUGINS_KIT_H
+#define CPUU_PLUGINS_KIT_H
+
+#include <cpuu/formats/entryid.h>
+#include <cpuu/plugin.h>
+
+#include <stdbool.h>
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+/* A 32-bit integer, or `fallback` when it is absent or not four bytes. */
+uint32_t kit_u32(const cpuu_value *v, uint32_t fallback);
+/* The bytes of a value, empty when it is absent. */
+cpuu_blob kit_blob(const cpuu_value *v);
+/* Text as a C string in `out` (always terminated, cut to fit); "" when absent. Returns out. */
+const char *kit_text(const cpuu_value *v, char *out, size_t out_size);
+/* A text value. */
+cpuu_value kit_text_value(uint32_t tag, const char *text);
+cpuu_value kit_blob_value(uint32_t tag, cpuu_blob b);
+
+/* ---- multi-valued values: u32 count, then u32 size and bytes of each ---------------------------- */
+
+typedef struct kit_list {
+    cpuu_blob *items; /* borrow from the value they were split from, or from what replaced them */
+    uint32_t count;
+    bool present;
+} kit_list;
+/* CPUU_OK (absent gives an empty list), CPUU_E_FORMAT, CPUU_E_NOMEM. Free with kit_list_free. */
+cpuu_rc kit_list_split(const cpuu_value *v, kit_list *out);
+void kit_list_free(kit_list *l);
+void kit_list_remove(kit_list *l, uint32_t index);
+/* Joins the list again, appended to `buf`, which the value borrows from. */
+cpuu_value kit_list_join(const kit_list *l, uint32_t tag, cpuu_buf *buf);
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+typedef struct kit_links {
+    cpuu_link *items;
+    uint32_t count, cap;
+    bool failed; /* out of memory */
+} kit_links;
+/* Adds a link; returns its index. An empty identifier is added too: indexes stay predictable. */
+uint32_t kit_links_add(kit_links *l, uint32_t kind, cpuu_blob in, const char *smtp);
+void kit_links_free(kit_links *l);
+
+/* ---- failing and deciding --------------------------------------------------------------------- */
+
+cpuu_rc kit_nomem(const cpuu_host *host, cpuu_run *run);
+/* One decision from a translated link. */
+void kit_decide(const cpuu_host *host, cpuu_run *run, const cpuu_link *l, const char *title);
+void kit_decide_as(const cpuu_host *host, cpuu_run *run, uint32_t outcome, uint32_t reason,
+                   const char *title, const char *before, const char *after);
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * Services: address-book settings in the MAPI profile section: the search path (but for the contact
+ * folders in it, which are CONTAB's), the address list shown first and the folder for new contacts.
+ * Address lists are named by a GUID of their own directory, so a list of the source has no place at
+ * the target and is dropped; the global address list stands for itself.
+ */
+#include "common/kit.h"
+
+#include <string.h>
+
+enum column { SEARCH_PATH, DEFAULT_DIR, DEFAULT_PAB, PATH_MODE, CHOOSE_DIR, N_COLUMNS };
+static const uint32_t tags[N_COLUMNS] = {
+    [SEARCH_PATH] = 0x3D051102, /* PR_AB_SEARCH_PATH */
+    [DEFAULT_DIR] = 0x3D060102, /* PR_AB_DEFAULT_DIR */
+    [DEFAULT_PAB] = 0x3D070102, /* PR_AB_DEFAULT_PAB */
+    [PATH_MODE] = 0x3D1B0003,   /* order: 0 custom, 1 global list first, 2 contacts first */
+    [CHOOSE_DIR] = 0x3D1C000B,  /* PR_AB_CHOOSE_DIRECTORY_AUTOMATICALLY */
+};
+
+static const cpuu_query reads[] = {
+    CPUU_QUERY(CPUU_PROFILE, CPUU_SECTIONS, CPUU_ROLE_MASTER, NULL, tags),
+};
+static const char *const after[] = {"CONTAB", NULL};
+
+static bool is_contab(cpuu_blob b)
+{
+    cpuu_eid eid;
+    return cpuu_eid_decode(b, &eid, NULL) && eid.kind == CPUU_EID_CONTAB;
+}
+
+typedef struct edit { /* of the one section */
+    cpuu_value set[N_COLUMNS];
+    uint32_t unset[N_COLUMNS];
+    uint32_t n_set, n_unset;
+    cpuu_buf path;
+} edit;
+
+static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, const edit *e)
+{
+    if (e->n_set + e->n_unset == 0)
+        return CPUU_OK;
+    cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
+                          .id = row->id, .set = e->set, .n_set = e->n_set, .unset = e->unset,
+                          .n_unset = e->n_unset, .title = "address book settings"};
+    return e->path.failed ? kit_nomem(host, run) : host->change(run, &change, 1, NULL);
+}
+
+static void put_path(edit *e, const kit_list *path)
+{
+    cpuu_value v = kit_list_join(path, tags[SEARCH_PATH], &e->path);
+    if (path->count)
+        e->set[e->n_set++] = v;
+    else
+        e->unset[e->n_unset++] = tags[SEARCH_PATH];
+}
+
+/* Search path: elements are links of the set from `first` on. */
+static void settle_path(const cpuu_host *host, cpuu_run *run, kit_list *path, const cpuu_link *l,
+                        edit *e)
+{
+    bool changed = false;
+    uint32_t n = path->count;
+    for (uint32_t i = 0, element = 0; element < n; element++) {
+        const cpuu_link *link = &l[element];
+        if (link->in.size)
+            kit_decide(host, run, link, "address list in the search path");
+        if (link->in.size && link->outcome == CPUU_DROPPED) {
+            kit_list_remove(path, i);
+            changed = true;
+            continue;
+        }
+        if (link->in.size && link->outcome == CPUU_REWRITTEN) {
+            path->items[i] = link->out;
+            changed = true;
+        }
+        i++;
+    }
+    if (changed)
+        put_path(e, path);
+}
+
+static void settle_one(const cpuu_host *host, cpuu_run *run, const cpuu_link *l, enum column column,
+                       const char *title, edit *e)
+{
+    if (!l->in.size)
+        return;
+    kit_decide(host, run, l, title);
+    if (l->outcome == CPUU_REWRITTEN)
+        e->set[e->n_set++] = kit_blob_value(tags[column], l->out);
+    else if (l->outcome == CPUU_DROPPED)
+        e->unset[e->n_unset++] = tags[column];
+}
+
+static cpuu_rc update_section(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
+{
+    kit_list path;
+    kit_links l = {0};
+    edit e = {.n_set = 0};
+    cpuu_rc rc = kit_list_split(&row->values[SEARCH_PATH], &path);
+    if (rc != CPUU_OK)
+        return host->fail(run, rc, "the address book search path is damaged", "MAPI profile section");
+    cpuu_buf_init(&e.path, 4u << 20);
+    kit_links_add(&l, CPUU_LINK_EID, kit_blob(&row->values[DEFAULT_DIR]), NULL);
+    kit_links_add(&l, CPUU_LINK_EID, kit_blob(&row->values[DEFAULT_PAB]), NULL);
+    for (uint32_t i = 0; i < path.count; i++)
+        kit_links_add(&l, CPUU_LINK_EID, is_contab(path.items[i]) ? (cpuu_blob){NULL, 0}
+                                                                  : path.items[i], NULL);
+    rc = l.failed ? kit_nomem(host, run) : host->translate(run, l.items, l.count);
+    if (rc == CPUU_OK) {
+        settle_one(host, run, &l.items[0], DEFAULT_DIR, "address list shown first", &e);
+        settle_one(host, run, &l.items[1], DEFAULT_PAB, "folder for new contacts", &e);
+        settle_path(host, run, &path, &l.items[2], &e);
+        rc = save(host, run, row, &e);
+    }
+    cpuu_buf_free(&e.path);
+    kit_links_free(&l);
+    kit_list_free(&path);
+    return rc;
+}
+
+/* Not selected: settings go back to their defaults; contact folders are CONTAB's to decide. */
+static cpuu_rc reset_section(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
+{
+    kit_list path;
+    edit e = {.n_set = 0};
+    cpuu_rc rc = kit_list_split(&row->values[SEARCH_PATH], &path);
+    if (rc != CPUU_OK)
+        return host->fail(run, rc, "the address book search path is damaged", "MAPI profile section");
+    cpuu_buf_init(&e.path, 4u << 20);
+    uint32_t before = path.count;
+    for (uint32_t i = 0; i < path.count;) {
+        if (is_contab(path.items[i]))
+            i++;
+        else
+            kit_list_remove(&path, i);
+    }
+    if (path.count != before)
+        put_path(&e, &path);
+    for (int c = DEFAULT_DIR; c < N_COLUMNS; c++) {
+        if (CPUU_FOUND(&row->values[c]))
+            e.unset[e.n_unset++] = tags[c];
+    }
+    rc = save(host, run, row, &e);
+    cpuu_buf_free(&e.path);
+    kit_list_free(&path);
+    return rc;
+}
+
+static cpuu_rc with_section(const cpuu_host *host, cpuu_run *run,
+                            cpuu_rc (*act)(const cpuu_host *, cpuu_run *, const cpuu_row *))
+{
+    cpuu_rows *rows = NULL;
+    cpuu_row row = {.size = sizeof(row)};
+    cpuu_rc rc = host->read(run, reads, 1, &rows);
+    if (rc == CPUU_OK) {
+        rc = host->rows(rows, 0, &row);
+        if (rc == CPUU_OK)
+            rc = row.rc != CPUU_OK ? row.rc : act(host, run, &row);
+        else if (rc == CPUU_END)
+            rc = CPUU_OK;
+        else
+            host->fail(run, rc, "cannot read the MAPI profile section", "profile");
+    }
+    host->rows_close(rows);
+    return rc;
+}
+
+static cpuu_rc CPUU_CALL update(const cpuu_host *host, cpuu_run *run)
+{
+    return with_section(host, run, update_section);
+}
+
+static cpuu_rc CPUU_CALL skip(const cpuu_host *host, cpuu_run *run)
+{
+    return with_section(host, run, reset_section);
+}
+
+static const cpuu_feature services = {
+    .size = sizeof(cpuu_feature),
+    .needs = CPUU_NEED_SOURCE | CPUU_NEED_TARGET | CPUU_NEED_OTHERS | CPUU_NEED_PROFILE |
+             CPUU_NEED_PROFILE_WRITE,
+    .links = CPUU_LINK_EID,
+    .n_reads = sizeof(reads) / sizeof(*reads),
+    .name = "Services",
+    .title = "Address book settings of the profile",
+    .after = after,
+    .reads = reads,
+    .update = update,
+    .skip = skip,
+};
+
+static const cpuu_feature *const features[] = {&services, NULL};
+static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
+                                   features};
+
+const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
+{
+    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
+}
