@@ -55,16 +55,28 @@ const char *cpuu_status_text(cpuu_status s);
 
 typedef struct cpuu_report cpuu_report;
 
-/* Opens the log (variables #h #d #t and %env% expanded) and starts the JSON report. The log sink is
- * usable from here on. Terminal output: messages and progress, less with `quiet`. */
+/*
+ * Opens the log (variables #h #d #t and %env% expanded), writes the notes of the settings to it and
+ * starts the JSON report. The log sink is usable from here on. Modes that only list write no log. A
+ * log that cannot be written is no failure of this function: it is said on the terminal and in the
+ * exit mask (64, 128). s is borrowed until cpuu_report_close().
+ * Terminal: errors and warnings on stderr, the rest on stdout (on stderr when stdout is the JSON
+ * report); with `quiet` or `silent` errors only. Traces appear there with `verbose`.
+ */
 cpuu_rc cpuu_report_open(const cpuu_settings *s, cpuu_report **out, cpuu_error *err);
 cpuu_log *cpuu_report_log(cpuu_report *r);
+/* The run could not start, or broke off: logs why. CPUU_E_USAGE leaves the mask alone, CPUU_E_STOP
+ * adds USER_ABORT, anything else GLOBAL_ERR. */
+void cpuu_report_abort(cpuu_report *r, const cpuu_error *err);
 
 /* One profile; hive may be NULL. All following calls are about it until profile_end. */
 void cpuu_report_profile_begin(cpuu_report *r, const char *hive, const char *profile,
                                cpuu_status previous);
 /* Facts for the JSON report and the summary: "source.smtp", "target.smtp", "journal", ... */
 void cpuu_report_fact(cpuu_report *r, const char *name, const char *value);
+/* Also sets the exit bits that follow from the status: SUCCESS for 10, 12, 14; SWITCH_ERR for what
+ * should have been processed and was not (4, 9, 11, 13, 17-23); GLOBAL_ERR for 15; USER_ABORT for 16;
+ * none for what is left alone on purpose (0-3, 5-8, 24). message may be NULL. */
 void cpuu_report_profile_end(cpuu_report *r, cpuu_status status, const char *message);
 
 /* Features of the current profile. */
@@ -90,12 +102,30 @@ void cpuu_report_progress(cpuu_report *r, const char *what, uint32_t done, uint3
 
 void cpuu_report_add_exit(cpuu_report *r, unsigned bits);
 /* Writes CSV and JSON, moves logs to their remote place, prints the summary and, on POSIX, the full
- * mask on a last stderr line. Returns the process's exit status (A4, A5). */
+ * mask on a last stderr line. Frees r. Returns the process's exit status (A4, A5). */
 int cpuu_report_close(cpuu_report *r);
 
-/* Pure helpers, for tests. */
+/*
+ * The exit status of a process. Guide style: the mask, with 256 folded into 64 and 512 into 2 because
+ * a POSIX status has 8 bits. POSIX style: 0 done, 1 partly (or with problems), 2 cannot start,
+ * 3 nothing to do (also: no Switch Message yet), 4 failed, 5 stopped by the user.
+ */
 int cpuu_exit_status(unsigned mask, bool posix_style, bool nothing_to_do);
+/* Exit bits that follow from the status of one profile. */
+unsigned cpuu_status_exit(cpuu_status s);
+/* "CPUU_SUCCESS CPUU_NO_SWITCH_MSG"; "CPUU_CANNOT_START" for 0. */
+void cpuu_exit_words(unsigned mask, char *out, size_t size);
+/* #h #d #t (any case) and %NAME% of the environment; what is unknown stays as it is. "%username%"
+ * and "%computername%" are known everywhere. Owned by the caller; NULL when out of memory. */
 char *cpuu_report_expand_name(const char *pattern, const char *host, const char *date,
-                              const char *time); /* owned by the caller */
+                              const char *time);
+
+/* One word for programs and one text for people: CPUU_REWRITTEN ... and CPUU_WHY_* of cpuu/plugin.h,
+ * cpuu_feature_state, a confidence mark. "unknown" for what is none of them. */
+const char *cpuu_outcome_word(uint32_t outcome);
+const char *cpuu_reason_word(uint32_t reason);
+const char *cpuu_reason_text(uint32_t reason);
+const char *cpuu_feature_state_word(cpuu_feature_state state);
+const char *cpuu_mark_word(char mark);
 
 #endif

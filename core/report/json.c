@@ -1,0 +1,308 @@
+/* The JSON report, described in cpuu-json(5). The one user of jansson. */
+#include "config.h"
+
+#include "report/private.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct cpuu_json {
+    json_t *root;
+    json_t *profiles;
+    json_t *messages;
+    json_t *profile; /* the current one; borrowed from profiles */
+    json_t *feature; /* the current one; borrowed from the profile */
+    json_t *totals;
+    bool failed;     /* out of memory at some point */
+};
+
+/* ---- helpers --------------------------------------------------------------------------------- */
+
+static void *allocate(size_t n)
+{
+    return cpuu_realloc(NULL, n);
+}
+
+/* Text is UTF-8 by contract; what is not has its bytes above 0x7f replaced. */
+static json_t *string(const char *text)
+{
+    if (!text)
+        return json_null();
+    size_t n = strlen(text);
+    if (cpuu_utf8_valid(text, n))
+        return json_stringn(text, n);
+    char *copy = cpuu_strndup(text, n);
+    for (char *p = copy; p && *p; p++) {
+        if (*p & 0x80)
+            *p = '?';
+    }
+    json_t *value = copy ? json_string(copy) : NULL;
+    cpuu_free(copy);
+    return value;
+}
+
+/* Steals value; a NULL value or a failure is remembered. */
+static void put(cpuu_json *j, json_t *object, const char *key, json_t *value)
+{
+    if (!object || !value || json_object_set_new(object, key, value) != 0)
+        j->failed = true;
+}
+
+static void put_text(cpuu_json *j, json_t *object, const char *key, const char *text)
+{
+    put(j, object, key, string(text));
+}
+
+/* Appends a new object to an array; borrowed, NULL on failure. */
+static json_t *append(cpuu_json *j, json_t *array)
+{
+    json_t *object = json_object();
+    if (array && object && json_array_append_new(array, object) == 0)
+        return object;
+    j->failed = true;
+    return NULL;
+}
+
+/* The array of that name, made when missing; borrowed. */
+static json_t *array_in(cpuu_json *j, json_t *object, const char *key)
+{
+    if (!object) {
+        j->failed = true;
+        return NULL;
+    }
+    if (!json_object_get(object, key))
+        put(j, object, key, json_array());
+    return json_object_get(object, key);
+}
+
+static void count(cpuu_json *j, const char *group, const char *word)
+{
+    json_t *object = json_object_get(j->totals, group);
+    if (!object) {
+        put(j, j->totals, group, json_object());
+        object = json_object_get(j->totals, group);
+    }
+    json_int_t n = json_integer_value(json_object_get(object, word));
+    put(j, object, word, json_integer(n + 1));
+}
+
+static void put_status(cpuu_json *j, json_t *object, const char *key, cpuu_status status)
+{
+    json_t *pair = json_object();
+    put(j, pair, "code", json_integer((json_int_t)status));
+    put_text(j, pair, "name", cpuu_status_name(status));
+    put(j, object, key, pair);
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static const char *mode_word(cpuu_mode mode)
+{
+    switch (mode) {
+    case CPUU_MODE_UPDATE:
+        return "update";
+    case CPUU_MODE_UNDO:
+        return "undo";
+    case CPUU_MODE_CLEANUP:
+        return "cleanup";
+    case CPUU_MODE_LIST_PROFILES:
+        return "list-profiles";
+    case CPUU_MODE_LIST_FEATURES:
+        return "list-features";
+    default:
+        return "other";
+    }
+}
+
+static void put_run(cpuu_json *j, const cpuu_settings *s, const char *host)
+{
+    char started[21];
+    cpuu_clock_iso(started, cpuu_clock_now());
+    json_t *run = json_object();
+    put_text(j, run, "version", PACKAGE_VERSION);
+    put_text(j, run, "mode", mode_word(s->mode));
+    put(j, run, "dry_run", json_boolean(s->dry_run));
+    put_text(j, run, "host", host);
+    put(j, run, "pid", json_integer((json_int_t)getpid()));
+    put_text(j, run, "started", started);
+    put_text(j, run, "ini", s->ini_file);
+    put(j, j->root, "run", run);
+}
+
+cpuu_json *cpuu_json_new(const cpuu_settings *s, const char *host)
+{
+    json_set_alloc_funcs(allocate, cpuu_free);
+    cpuu_json *j = cpuu_calloc(1, sizeof(*j));
+    if (!j)
+        return NULL;
+    j->root = json_object();
+    put_text(j, j->root, "format", "cpuu-report");
+    put(j, j->root, "format_version", json_integer(1));
+    put_run(j, s, host);
+    j->profiles = array_in(j, j->root, "profiles");
+    j->messages = array_in(j, j->root, "messages");
+    put(j, j->root, "totals", json_object());
+    j->totals = json_object_get(j->root, "totals");
+    if (j->failed) {
+        cpuu_json_free(j);
+        return NULL;
+    }
+    return j;
+}
+
+void cpuu_json_free(cpuu_json *j)
+{
+    if (!j)
+        return;
+    json_decref(j->root);
+    cpuu_free(j);
+}
+
+void cpuu_json_message(cpuu_json *j, cpuu_level level, const char *text)
+{
+    if (!j || level > CPUU_LV_WARNING)
+        return;
+    json_t *m = append(j, j->messages);
+    put_text(j, m, "level", level == CPUU_LV_ERROR ? "error" : "warning");
+    put_text(j, m, "text", text);
+}
+
+/* ---- profiles and features ------------------------------------------------------------------- */
+
+void cpuu_json_profile_begin(cpuu_json *j, const char *hive, const char *name, cpuu_status previous)
+{
+    if (!j)
+        return;
+    j->profile = append(j, j->profiles);
+    j->feature = NULL;
+    put_text(j, j->profile, "hive", hive);
+    put_text(j, j->profile, "name", name);
+    put_status(j, j->profile, "previous", previous);
+    put(j, j->profile, "facts", json_object());
+    array_in(j, j->profile, "features");
+    array_in(j, j->profile, "changes");
+    array_in(j, j->profile, "conflicts");
+}
+
+void cpuu_json_profile_end(cpuu_json *j, cpuu_status status, const char *message)
+{
+    if (!j)
+        return;
+    put_status(j, j->profile, "status", status);
+    put_text(j, j->profile, "message", message);
+    count(j, "profiles", cpuu_status_name(status));
+    j->profile = NULL;
+    j->feature = NULL;
+}
+
+void cpuu_json_fact(cpuu_json *j, const char *name, const char *value)
+{
+    if (!j)
+        return;
+    json_t *owner = j->profile ? j->profile : json_object_get(j->root, "run");
+    if (!json_object_get(owner, "facts"))
+        put(j, owner, "facts", json_object());
+    put_text(j, json_object_get(owner, "facts"), name, value);
+}
+
+void cpuu_json_feature_begin(cpuu_json *j, const char *name)
+{
+    if (!j)
+        return;
+    j->feature = append(j, array_in(j, j->profile, "features"));
+    put_text(j, j->feature, "name", name);
+    array_in(j, j->feature, "links");
+}
+
+void cpuu_json_feature_end(cpuu_json *j, cpuu_feature_state state, const char *message)
+{
+    if (!j)
+        return;
+    put_text(j, j->feature, "state", cpuu_feature_state_word(state));
+    put_text(j, j->feature, "message", message);
+    count(j, "features", cpuu_feature_state_word(state));
+    j->feature = NULL;
+}
+
+void cpuu_json_link(cpuu_json *j, uint32_t outcome, uint32_t reason, const char *title,
+                    const char *before, const char *after)
+{
+    if (!j)
+        return;
+    json_t *link = append(j, array_in(j, j->feature ? j->feature : j->profile, "links"));
+    put_text(j, link, "title", title);
+    put_text(j, link, "outcome", cpuu_outcome_word(outcome));
+    put_text(j, link, "reason", cpuu_reason_word(reason));
+    put_text(j, link, "before", before);
+    put_text(j, link, "after", after);
+    count(j, "links", cpuu_outcome_word(outcome));
+}
+
+void cpuu_json_change(cpuu_json *j, const char *where, const char *name, const char *before,
+                      const char *after, char mark)
+{
+    if (!j)
+        return;
+    json_t *change = append(j, array_in(j, j->profile, "changes"));
+    put_text(j, change, "feature", json_string_value(json_object_get(j->feature, "name")));
+    put_text(j, change, "where", where);
+    put_text(j, change, "name", name);
+    put_text(j, change, "before", before);
+    put_text(j, change, "after", after);
+    put_text(j, change, "mark", cpuu_mark_word(mark));
+    count(j, "changes", cpuu_mark_word(mark));
+}
+
+void cpuu_json_conflict(cpuu_json *j, const char *where, const char *what)
+{
+    if (!j)
+        return;
+    json_t *conflict = append(j, array_in(j, j->profile, "conflicts"));
+    put_text(j, conflict, "where", where);
+    put_text(j, conflict, "what", what);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void put_end(cpuu_json *j, const cpuu_json_end *end)
+{
+    char finished[21], words[400];
+    cpuu_clock_iso(finished, cpuu_clock_now());
+    cpuu_exit_words(end->mask, words, sizeof(words));
+    json_t *run = json_object_get(j->root, "run");
+    put_text(j, run, "finished", finished);
+    put_text(j, run, "log", end->log);
+    put_text(j, run, "csv", end->csv);
+    json_t *exit = json_object();
+    put(j, exit, "mask", json_integer((json_int_t)end->mask));
+    put(j, exit, "words", json_array());
+    for (char *p = words; *p;) {
+        size_t n = strcspn(p, " ");
+        if (json_array_append_new(json_object_get(exit, "words"), json_stringn(p, n)) != 0)
+            j->failed = true;
+        p += n + strspn(p + n, " ");
+    }
+    put(j, exit, "status", json_integer(end->status));
+    put_text(j, exit, "style", end->posix_style ? "posix" : "guide");
+    put(j, j->root, "exit", exit);
+}
+
+cpuu_rc cpuu_json_write(cpuu_json *j, const char *path, const cpuu_json_end *end, cpuu_error *err)
+{
+    put_end(j, end);
+    char *text = j->failed ? NULL : json_dumps(j->root, JSON_INDENT(2));
+    if (!text)
+        return cpuu_fail(err, CPUU_E_NOMEM, "the JSON report is not written: out of memory");
+    cpuu_rc rc = CPUU_OK;
+    if (strcmp(path, "-") != 0)
+        rc = cpuu_file_write(path, text, strlen(text), 0600, err);
+    else if (puts(text) < 0 || fflush(stdout) != 0)
+        rc = cpuu_fail(err, CPUU_E_IO, "the JSON report cannot be written to standard output");
+    cpuu_free(text);
+    return rc;
+}
