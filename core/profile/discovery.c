@@ -112,3 +112,16 @@ void cpuu_profile_roots_free(cpuu_profile_roots *roots)
         root_free(&roots->items[i]);
     memset(roots, 0, sizeof(*roots));
 }
+
+bool cpuu_profile_is_place(const char *version, const char *default_key, const char *profile_key)
+{
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        size_t n = strlen(places[i].key);
+        if (cpuu_caseeq(version, places[i].version) &&
+            cpuu_caseeq(default_key, places[i].default_key) &&
+            cpuu_ncasecmp(profile_key, places[i].key, n) == 0 && profile_key[n] == '\\' &&
+            profile_key[n + 1] && !strchr(profile_key + n + 1, '\\'))
+            return true;
+    }
+    return false;
+}

@@ -167,13 +167,16 @@ typedef struct cpuu_identity { /* a mailbox, as a profile names it */
 typedef struct cpuu_switch_options {
     bool name_target_as_source;   /* -NameTrgStoreAsSrc: keep the store's display name */
     bool disable_scp;             /* unless -DoNotModifyExcludeSCPLookup: AutoDiscover\ExcludeScpLookup = 1 */
-    const char *ost_path;         /* new OST path; NULL = online or computed by the caller */
+    bool remove_junk;             /* RemoveJunkEmailMessages: delete the account's junk settings */
+    const char *ost_path;         /* new OST path (a Windows path). NULL: an old path is removed and
+                                     Outlook makes its own, never the old file */
 } cpuu_switch_options;
 
 /*
  * The edits that make `account` of the profile open `target` instead of `source` (section 11),
  * appended to `edits`. Sections are edited in place; nothing else changes. Each edit carries its
- * confidence mark. Allow-listed keys outside the profile (R11) are included.
+ * confidence mark and a title. Allow-listed keys outside the profile (R11) are included. On failure
+ * `edits` is as before; CPUU_E_FORMAT names a value that is not what it should be.
  */
 cpuu_rc cpuu_profile_switch(cpuu_profile *p, const cpuu_account *account,
                             const cpuu_identity *source, const cpuu_identity *target,
@@ -222,7 +225,8 @@ cpuu_rc cpuu_profile_image(cpuu_profile *p, cpuu_buf *out, cpuu_error *err);
  * not in the image goes (reference 12). The profile key itself is never deleted or created. */
 cpuu_rc cpuu_profile_restore(cpuu_reg *reg, const void *image, size_t size, cpuu_edits *edits,
                              cpuu_error *err);
-/* True when the registry equals the image, byte for byte; else `difference` names the first one. */
+/* True when the registry equals the image, byte for byte, the order of values and keys apart; else
+ * `difference` (owned by the caller, NULL when equal) names the first one. */
 cpuu_rc cpuu_profile_compare(cpuu_reg *reg, const void *image, size_t size, bool *equal,
                              char **difference, cpuu_error *err);
 /* Copies the profile under another (ASCII) name: CPUU_Backup_<guid>, or CPUU_{GUID} with a new
@@ -234,5 +238,8 @@ cpuu_rc cpuu_profile_copy(cpuu_profile *p, const char *new_name, const uint8_t n
  * `User Shell Folders` is resolved against the folder of the hive (%USERPROFILE%). CPUU_E_NOTFOUND
  * when it lies elsewhere or does not exist. Owned by the caller. */
 cpuu_rc cpuu_profile_user_dir(cpuu_reg *reg, uint32_t dir, char **out, cpuu_error *err);
+/* The same for a registry that is no hive file: `home` is the folder that stands for %USERPROFILE%. */
+cpuu_rc cpuu_profile_user_dir_in(cpuu_reg *reg, const char *home, uint32_t dir, char **out,
+                                 cpuu_error *err);
 
 #endif

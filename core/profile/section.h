@@ -79,6 +79,8 @@ cpuu_rc cpuu_section_text(const cpuu_section *s, uint32_t id, cpuu_arena *arena,
  * UTF-16LE. *out NULL: not text. In `arena`. */
 cpuu_rc cpuu_value_text(const cpuu_reg_value *v, cpuu_arena *arena, char **out, cpuu_error *err);
 
+/* Whether a profile of that Outlook version can have that key, and DefaultProfile that other one. */
+bool cpuu_profile_is_place(const char *version, const char *default_key, const char *profile_key);
 /* Full key of a section, owned by the caller; NULL when out of memory. */
 char *cpuu_section_key(const cpuu_profile *p, const char *name);
 /* Hands an error on that was first caught because some codes of it are no errors here. */
