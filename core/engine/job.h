@@ -19,8 +19,10 @@ typedef struct cpuu_engine { /* a run */
     cpuu_report *report;
     cpuu_log *log;
     const volatile sig_atomic_t *stop;
-    cpuu_plugins *plugins;
+    cpuu_plugins *plugins;    /* NULL until a profile needs them */
     uint32_t needs;           /* CPUU_NEED_* of the selected features */
+    bool fatal;               /* the run cannot go on: fatal_error says why */
+    cpuu_error fatal_error;
     cpuu_mapping *mapping;    /* NULL = none */
     cpuu_http *http;          /* NULL until the first request */
     bool source_credentials, target_credentials; /* already asked for */
@@ -74,6 +76,12 @@ cpuu_work cpuu_job_work(cpuu_job *job, const cpuu_account *account);
 cpuu_rc cpuu_job_beat(void *job);
 cpuu_rc cpuu_job_keep_identity(cpuu_job *job, cpuu_error *err); /* into the journal */
 cpuu_rc cpuu_job_load_identity(cpuu_job *job, cpuu_error *err); /* and back */
+
+/* ---- run.c ----------------------------------------------------------------------------------- */
+
+/* Loads plugins and mapping file, once, when a profile turns out to need work: a run that finds all
+ * profiles updated touches neither. Failure ends the run, as settings that cannot be right. */
+cpuu_rc cpuu_engine_prepare(cpuu_engine *e, cpuu_error *err);
 
 /* ---- connect.c ------------------------------------------------------------------------------- */
 

@@ -56,6 +56,12 @@ static void report_missing(cpuu_engine *e, const char *hive, const cpuu_profile_
     }
 }
 
+/* True when no further profile is to be started. */
+static bool must_end(const cpuu_engine *e)
+{
+    return e->fatal || (e->stop && *e->stop);
+}
+
 /* ---- one profile ----------------------------------------------------------------------------- */
 
 static cpuu_rc run_mode(cpuu_job *job, cpuu_error *err)
@@ -90,7 +96,7 @@ static void run_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root *
     cpuu_report_profile_begin(e->report, cpuu_reg_location(reg), name, job.previous);
     if (rc == CPUU_OK)
         rc = run_mode(&job, &err);
-    if (rc < 0)
+    if (rc < 0 && !e->fatal)
         cpuu_logf(e->log, level_of(&job), "Profile '%s': %s.", name, err.text);
     cpuu_report_add_exit(e->report, job.exit_bits);
     cpuu_report_profile_end(e->report, job.status, rc < 0 ? err.text : NULL);
@@ -129,7 +135,7 @@ static void each_profile(cpuu_engine *e, const char *hive, const cpuu_profile_ro
         cpuu_error err = CPUU_ERROR_INIT;
         cpuu_reg *reg = NULL;
         const char *name = root->names.items[i];
-        if (!is_selected(e->settings, root, name) || (e->stop && *e->stop))
+        if (!is_selected(e->settings, root, name) || must_end(e))
             continue;
         /* Each profile sees the hive as the one before has left it. */
         if (cpuu_reg_open_hive(hive, e->log, &reg, &err) != CPUU_OK) {
@@ -217,6 +223,20 @@ static cpuu_rc select_features(cpuu_engine *e, cpuu_error *err)
     return CPUU_OK;
 }
 
+cpuu_rc cpuu_engine_prepare(cpuu_engine *e, cpuu_error *err)
+{
+    if (e->plugins)
+        return CPUU_OK;
+    cpuu_rc rc = select_features(e, err);
+    if (rc == CPUU_OK)
+        rc = load_mapping(e, err);
+    if (rc != CPUU_OK) {
+        e->fatal = true;
+        e->fatal_error = *err;
+    }
+    return rc;
+}
+
 static cpuu_rc run_hives(cpuu_engine *e, cpuu_error *err)
 {
     cpuu_hives hives;
@@ -226,7 +246,7 @@ static cpuu_rc run_hives(cpuu_engine *e, cpuu_error *err)
     if (hives.count == 0)
         rc = cpuu_fail(err, CPUU_E_USAGE, "there is no registry to work on: name a hive with --hive "
                        "FILE, or a folder of user profiles with --hives DIR");
-    for (size_t i = 0; rc == CPUU_OK && i < hives.count && !(e->stop && *e->stop); i++) {
+    for (size_t i = 0; rc == CPUU_OK && i < hives.count && !must_end(e); i++) {
         if (hives.count > 1)
             cpuu_report_progress(e->report, "hives", (uint32_t)i, (uint32_t)hives.count);
         run_hive(e, hives.paths[i]);
@@ -241,13 +261,18 @@ cpuu_rc cpuu_engine_run(cpuu_settings *s, cpuu_report *r, const volatile sig_ato
                         cpuu_error *err)
 {
     cpuu_engine e = {.settings = s, .report = r, .log = cpuu_report_log(r), .stop = stop};
-    cpuu_rc rc = select_features(&e, err);
-    if (rc == CPUU_OK && s->mode == CPUU_MODE_LIST_FEATURES)
-        list_features(&e);
-    if (rc == CPUU_OK && s->mode != CPUU_MODE_LIST_FEATURES)
-        rc = load_mapping(&e, err);
-    if (rc == CPUU_OK && s->mode != CPUU_MODE_LIST_FEATURES)
+    cpuu_rc rc;
+    if (s->mode == CPUU_MODE_LIST_FEATURES) {
+        rc = cpuu_engine_prepare(&e, err);
+        if (rc == CPUU_OK)
+            list_features(&e);
+    } else {
         rc = run_hives(&e, err);
+    }
+    if (e.fatal) {
+        *err = e.fatal_error;
+        rc = err->rc;
+    }
     cpuu_http_free(e.http);
     cpuu_mapping_free(e.mapping);
     cpuu_plugins_free(e.plugins);

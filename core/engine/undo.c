@@ -124,7 +124,9 @@ cpuu_rc cpuu_undo_profile(cpuu_job *job, cpuu_error *err)
         job->status = CPUU_PROFILE_BACKUP_NOT_FOUND;
         return cpuu_fail(err, CPUU_E_NOTFOUND, "there is no backup of this profile to restore");
     }
-    rc = cpuu_job_load_identity(job, err);
+    rc = cpuu_engine_prepare(job->e, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_job_load_identity(job, err);
     if (rc == CPUU_OK && job->e->settings->dry_run) {
         rc = stage_restore(job, err);
         if (rc == CPUU_OK)
@@ -203,7 +205,9 @@ cpuu_rc cpuu_cleanup_profile(cpuu_job *job, cpuu_error *err)
         job->exit_bits |= CPUU_EXIT_SUCCESS;
         return CPUU_OK;
     }
-    rc = cpuu_job_load_identity(job, err);
+    rc = cpuu_engine_prepare(job->e, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_job_load_identity(job, err);
     if (rc == CPUU_OK)
         rc = cpuu_journal_set_state(job->journal, CPUU_J_CLEANING, err);
     if (rc == CPUU_OK)
@@ -268,6 +272,8 @@ cpuu_rc cpuu_recover_profile(cpuu_job *job, cpuu_error *err)
     if (rc == CPUU_OK && job->e->settings->dry_run)
         rc = cpuu_fail(err, CPUU_E_BUSY, "an earlier run was interrupted and has to be brought to an "
                        "end first; run without --dry-run");
+    if (rc == CPUU_OK)
+        rc = cpuu_engine_prepare(job->e, err);
     if (rc == CPUU_OK)
         rc = cpuu_job_load_identity(job, err);
     if (rc == CPUU_OK) {

@@ -290,7 +290,9 @@ cpuu_rc cpuu_update_profile(cpuu_job *job, cpuu_error *err)
         report_already(job, &marker);
         return CPUU_OK;
     }
-    rc = classify(job, &account, err);
+    rc = cpuu_engine_prepare(job->e, err);
+    if (rc == CPUU_OK)
+        rc = classify(job, &account, err);
     if (rc == CPUU_OK)
         rc = refuse_old_journal(job, err);
     if (rc == CPUU_OK)

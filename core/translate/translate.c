@@ -527,9 +527,10 @@ cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, cpuu
     if (rc == CPUU_OK)
         rc = translate_names(t, links, n, err);
     for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
-        links[i].in_text = cpuu_translate_describe(t, false, links[i].kind, links[i].in);
-        links[i].out_text = cpuu_translate_describe(t, links[i].outcome == CPUU_REWRITTEN,
-                                                    links[i].kind, links[i].out);
+        bool already = links[i].outcome == CPUU_ALREADY;
+        bool moved = already || links[i].outcome == CPUU_REWRITTEN;
+        links[i].in_text = cpuu_translate_describe(t, already, links[i].kind, links[i].in);
+        links[i].out_text = cpuu_translate_describe(t, moved, links[i].kind, links[i].out);
     }
     return rc;
 }
