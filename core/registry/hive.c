@@ -271,6 +271,15 @@ cpuu_rc cpuu_hive_load(const uint8_t *image, size_t size, cpuu_key **out, cpuu_e
     return rc;
 }
 
+cpuu_rc cpuu_hive_read(const uint8_t *image, size_t size, cpuu_hive_head *head, cpuu_key **root,
+                       cpuu_error *err)
+{
+    cpuu_rc rc = cpuu_hive_check_head(image, size, head, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_scan(image, head, err);
+    return rc == CPUU_OK ? cpuu_hive_load(image, size, root, err) : rc;
+}
+
 /* ---- comparing ------------------------------------------------------------------------------- */
 
 static bool same_value(const cpuu_reg_value *a, const cpuu_reg_value *b)

@@ -22,7 +22,12 @@ typedef struct cpuu_hive_head {
  * still in the log files. */
 cpuu_rc cpuu_hive_check_head(const uint8_t *image, size_t size, cpuu_hive_head *out,
                              cpuu_error *err);
-/* Every key and value of a hive whose head was checked. */
+/* Every cell that is reached from the root; the head was checked. */
+cpuu_rc cpuu_hive_scan(const uint8_t *image, const cpuu_hive_head *head, cpuu_error *err);
+/* The three together: head, structure, then every key and value. */
+cpuu_rc cpuu_hive_read(const uint8_t *image, size_t size, cpuu_hive_head *head, cpuu_key **root,
+                       cpuu_error *err);
+/* Every key and value of a hive that was scanned. */
 cpuu_rc cpuu_hive_load(const uint8_t *image, size_t size, cpuu_key **out, cpuu_error *err);
 /* Whether cpuu_hive_change can make `to` out of `from` safely. */
 cpuu_rc cpuu_hive_check_change(const cpuu_hive_head *head, const cpuu_key *from, const cpuu_key *to,

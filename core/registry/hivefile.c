@@ -71,9 +71,7 @@ static cpuu_rc read_hive(hivefile *f, cpuu_error *err)
         rc = cpuu_file_read_fd(f->fd, f->path, &f->image, err);
     if (rc != CPUU_OK)
         return rc;
-    rc = cpuu_hive_check_head(f->image.data, f->image.size, &f->head, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_hive_load(f->image.data, f->image.size, &f->root, err);
+    rc = cpuu_hive_read(f->image.data, f->image.size, &f->head, &f->root, err);
     return rc == CPUU_OK ? rc : cpuu_wrap(err, "'%s'", f->path);
 }
 
@@ -108,9 +106,7 @@ static cpuu_rc check_written(cpuu_replace *r, const cpuu_buf *image, const cpuu_
         (back.size != image->size || memcmp(back.data, image->data, back.size) != 0))
         rc = cpuu_fail(err, CPUU_E_IO, "the disk did not keep what was written");
     if (rc == CPUU_OK)
-        rc = cpuu_hive_check_head(back.data, back.size, &head, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_hive_load(back.data, back.size, &root, err);
+        rc = cpuu_hive_read(back.data, back.size, &head, &root, err);
     if (rc == CPUU_OK && !cpuu_hive_equal(expected, root, &where))
         rc = cpuu_fail(err, CPUU_E_FAILED, "key '%s' differs from what should have been written",
                        where);
