@@ -45,24 +45,13 @@ static cpuu_rc found(checker *c, bool fatal, const char *section, const char *fm
     return rc < 0 ? cpuu_nomem(c->err) : CPUU_OK;
 }
 
-static bool has_section(checker *c, const char *name, cpuu_rc *rc)
-{
-    char *key = cpuu_section_key(c->p, name);
-    if (!key) {
-        *rc = cpuu_nomem(c->err);
-        return true;
-    }
-    bool has = cpuu_reg_has_key(c->p->reg, key);
-    cpuu_free(key);
-    return has;
-}
-
 static cpuu_rc check_uid(checker *c, const char *section, const char *value, const uint8_t *uid)
 {
     char name[33];
     cpuu_hex(name, uid, 16);
-    cpuu_rc rc = CPUU_OK;
-    if (!has_section(c, name, &rc))
+    bool exists;
+    cpuu_rc rc = cpuu_section_exists(c->p, name, &exists, c->err);
+    if (rc >= 0 && !exists)
         rc = found(c, true, section, "%s names section %s, which does not exist", value, name);
     return rc;
 }

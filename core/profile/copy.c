@@ -78,14 +78,17 @@ cpuu_rc cpuu_profile_copy(cpuu_profile *p, const char *new_name, const uint8_t n
                 .title = new_uid ? "temporary profile" : "backup copy of the profile"};
     size_t before = edits->count;
     char *to = NULL;
+    bool exists = false;
     cpuu_rc rc = CPUU_OK;
     if (!is_name(new_name))
         rc = cpuu_fail(err, CPUU_E_FORMAT, "the name is not plain ASCII");
     else if (!(to = cpuu_reg_join(p->root, new_name)))
         rc = cpuu_nomem(err);
-    else if (cpuu_reg_has_key(p->reg, to))
-        rc = cpuu_fail(err, CPUU_E_EXISTS, "there is such a profile already");
     else
+        rc = cpuu_key_exists(p->reg, to, &exists, err);
+    if (rc >= 0 && exists)
+        rc = cpuu_fail(err, CPUU_E_EXISTS, "there is such a profile already");
+    if (rc >= 0)
         rc = copy_key(&c, p->key, to, 0);
     cpuu_free(to);
     if (rc < 0) {

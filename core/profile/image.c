@@ -95,13 +95,17 @@ static cpuu_rc write_key(writer *w, const char *key, const char *path, int depth
 
 static cpuu_rc write_tree(writer *w, const char *key)
 {
-    bool present = cpuu_reg_has_key(w->reg, key);
+    bool present;
+    cpuu_rc rc = cpuu_key_exists(w->reg, key, &present, w->err);
+    if (rc < 0)
+        return rc;
     cpuu_buf_sz(w->out, key);
     cpuu_buf_u8(w->out, present);
     size_t at = w->out->size;
     cpuu_buf_u32(w->out, 0);
     w->n_keys = 0;
-    cpuu_rc rc = present ? write_key(w, key, "", 0) : CPUU_OK;
+    if (present)
+        rc = write_key(w, key, "", 0);
     if (rc >= 0)
         cpuu_buf_put_u32(w->out, at, w->n_keys);
     return rc;
@@ -432,8 +436,9 @@ static cpuu_rc restore_key(restorer *x, const image_tree *t, const image_key *k)
 
 static cpuu_rc restore_tree(restorer *x, const image_tree *t)
 {
-    cpuu_rc rc = CPUU_OK;
-    if (!t->present && cpuu_reg_has_key(x->reg, t->key))
+    bool exists;
+    cpuu_rc rc = cpuu_key_exists(x->reg, t->key, &exists, x->err);
+    if (rc >= 0 && !t->present && exists)
         return staged(x, cpuu_edits_delete_key(x->edits, t->key, CPUU_MARK_NONE, NULL));
     for (uint32_t i = 0; i < t->n_keys && rc >= 0; i++)
         rc = restore_key(x, t, &t->keys[i]);
@@ -460,11 +465,12 @@ static cpuu_rc restore_default(restorer *x, const image *im)
 
 static cpuu_rc restore_image(restorer *x, const image *im)
 {
-    if (!cpuu_reg_has_key(x->reg, im->profile_key))
+    bool exists;
+    cpuu_rc rc = cpuu_key_exists(x->reg, im->profile_key, &exists, x->err);
+    if (rc >= 0 && !exists)
         return cpuu_fail(x->err, CPUU_E_NOTFOUND,
                          "the profile '%s' no longer exists in %s; its key is never created",
                          im->profile_key, cpuu_reg_location(x->reg));
-    cpuu_rc rc = CPUU_OK;
     for (uint32_t i = 0; i < im->n_trees && rc >= 0; i++)
         rc = restore_tree(x, &im->trees[i]);
     return rc < 0 ? rc : restore_default(x, im);
@@ -505,22 +511,22 @@ cpuu_rc cpuu_profile_compare(cpuu_reg *reg, const void *data, size_t size, bool 
     restorer x = {.reg = reg, .edits = &edits, .ignore_order = true, .err = err};
     image im;
     char *text = NULL;
-    bool missing = false;
+    bool exists = true;
     cpuu_rc rc = read_image(data, size, &im, err);
     if (rc >= 0) {
-        missing = !cpuu_reg_has_key(reg, im.profile_key);
-        if (missing)
-            text = cpuu_asprintf("key '%s' is missing", im.profile_key);
-        else
+        rc = cpuu_key_exists(reg, im.profile_key, &exists, err);
+        if (rc >= 0 && exists)
             rc = restore_image(&x, &im);
+        else if (rc >= 0)
+            text = cpuu_asprintf("key '%s' is missing", im.profile_key);
         cpuu_arena_free(&im.arena);
     }
     if (rc >= 0 && edits.count)
         text = describe(&edits.items[0]);
-    if (rc >= 0 && (missing || edits.count) && !text)
+    if (rc >= 0 && (!exists || edits.count) && !text)
         rc = cpuu_nomem(err);
     if (rc >= 0) {
-        *equal = !missing && edits.count == 0;
+        *equal = exists && edits.count == 0;
         *difference = text;
     }
     cpuu_edits_free(&edits);

@@ -179,6 +179,8 @@ static cpuu_rc eid_of(const cpuu_reg_value *v, cpuu_profile *p, cpuu_account *a,
         else
             rc = cpuu_nomem(err);
     }
+    if (b.failed)
+        rc = cpuu_nomem(err);
     cpuu_buf_free(&b);
     return rc;
 }
@@ -231,14 +233,19 @@ static cpuu_rc read_identity(cpuu_profile *p, cpuu_account *a, const cpuu_sectio
 
 /* ---- accounts -------------------------------------------------------------------------------- */
 
+/* The section a UID property names, when there is such a section and *slot has none yet. */
 static cpuu_rc take_uid(cpuu_profile *p, const cpuu_section *s, uint32_t tag, char **slot,
                         cpuu_error *err)
 {
     uint8_t uid[16];
+    bool exists;
     if (*slot || !cpuu_section_uid(s, tag, uid))
         return CPUU_OK;
-    *slot = cpuu_uid_text(&p->arena, uid);
-    return *slot ? CPUU_OK : cpuu_nomem(err);
+    char *name = cpuu_uid_text(&p->arena, uid);
+    cpuu_rc rc = name ? cpuu_section_exists(p, name, &exists, err) : cpuu_nomem(err);
+    if (rc >= 0 && exists)
+        *slot = name;
+    return rc;
 }
 
 /* The EMSMDB section and the primary store among the providers of the account's service. */
@@ -528,10 +535,13 @@ static cpuu_rc copy_names(cpuu_profile *p, const cpuu_profile_root *root, const 
 
 static cpuu_rc read_profile(cpuu_profile *p, cpuu_error *err)
 {
-    if (!cpuu_reg_has_key(p->reg, p->key))
+    bool exists;
+    cpuu_rc rc = cpuu_key_exists(p->reg, p->key, &exists, err);
+    if (rc >= 0 && !exists)
         return cpuu_fail(err, CPUU_E_NOTFOUND, "there is no such profile in %s",
                          cpuu_reg_location(p->reg));
-    cpuu_rc rc = read_uid(p, err);
+    if (rc >= 0)
+        rc = read_uid(p, err);
     if (rc >= 0)
         rc = read_services(p, err);
     if (rc >= 0)

@@ -51,6 +51,27 @@ cpuu_rc cpuu_section_open(cpuu_profile *p, const char *name, cpuu_section *out, 
     return rc;
 }
 
+cpuu_rc cpuu_key_exists(cpuu_reg *reg, const char *key, bool *exists, cpuu_error *err)
+{
+    cpuu_reg_names names;
+    cpuu_error why = CPUU_ERROR_INIT;
+    cpuu_rc rc = cpuu_reg_keys(reg, key, &names, &why);
+    if (rc < 0 && rc != CPUU_E_NOTFOUND)
+        return cpuu_pass(err, &why);
+    *exists = rc >= 0;
+    if (rc >= 0)
+        cpuu_reg_names_free(&names);
+    return CPUU_OK;
+}
+
+cpuu_rc cpuu_section_exists(cpuu_profile *p, const char *name, bool *exists, cpuu_error *err)
+{
+    char *key = cpuu_section_key(p, name);
+    cpuu_rc rc = key ? cpuu_key_exists(p->reg, key, exists, err) : cpuu_nomem(err);
+    cpuu_free(key);
+    return rc;
+}
+
 void cpuu_section_close(cpuu_section *s)
 {
     cpuu_reg_values_free(&s->v);

@@ -59,6 +59,11 @@ typedef struct cpuu_section { /* one key, read once */
 cpuu_rc cpuu_section_open(cpuu_profile *p, const char *name, cpuu_section *out, cpuu_error *err);
 cpuu_rc cpuu_section_open_key(cpuu_reg *reg, const char *key, cpuu_section *out, cpuu_error *err);
 void cpuu_section_close(cpuu_section *s);
+/* cpuu_reg_has_key() that tells "no" from "could not look": an image must not record a key as absent
+ * because memory ran out. */
+cpuu_rc cpuu_key_exists(cpuu_reg *reg, const char *key, bool *exists, cpuu_error *err);
+/* The same for a section of the profile. */
+cpuu_rc cpuu_section_exists(cpuu_profile *p, const char *name, bool *exists, cpuu_error *err);
 
 void cpuu_tag_name(char out[9], uint32_t tag);
 /* True when a value name is that of a MAPI property (8 hex digits; not a secure "S" one). */

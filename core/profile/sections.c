@@ -39,16 +39,18 @@ static cpuu_rc add_services(const cpuu_profile *p, bool providers, const char *f
 }
 
 /* The model is of the time the profile was opened; sections deleted since by staged edits go. */
-static void drop_deleted(cpuu_profile *p, names *list)
+static cpuu_rc drop_deleted(cpuu_profile *p, names *list, cpuu_error *err)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        char *key = cpuu_section_key(p, list->items[i]);
-        if (!key || cpuu_reg_has_key(p->reg, key))
+    cpuu_rc rc = CPUU_OK;
+    for (size_t i = 0; i < list->count && rc >= 0; i++) {
+        bool exists = false;
+        rc = cpuu_section_exists(p, list->items[i], &exists, err);
+        if (exists)
             list->items[kept++] = list->items[i];
-        cpuu_free(key);
     }
     list->count = kept;
+    return rc;
 }
 
 cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint32_t role,
@@ -75,8 +77,9 @@ cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint
         rc = cpuu_fail(err, CPUU_E_UNSUPPORTED, "a profile has no sections of role %u",
                        (unsigned)role);
     }
+    if (rc >= 0)
+        rc = drop_deleted(p, &list, err);
     if (rc >= 0) {
-        drop_deleted(p, &list);
         char **copy = cpuu_arena_dup(arena, list.items, list.count * sizeof(char *));
         if (copy) {
             *out = copy;

@@ -30,6 +30,11 @@ void fail_allocation(unsigned long n)
     fail_in = n;
 }
 
+bool allocation_failed(void)
+{
+    return fail_in == 0;
+}
+
 static void apply_text(cpuu_reg *reg, const void *text, size_t size)
 {
     cpuu_error err = CPUU_ERROR_INIT;

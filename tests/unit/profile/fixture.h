@@ -15,6 +15,8 @@
 
 /* Fails the n-th allocation of the code under test from now (0 = none). */
 void fail_allocation(unsigned long n);
+/* True when that allocation has been asked for. */
+bool allocation_failed(void);
 
 cpuu_reg *reg_from_file(const char *path);
 void reg_add_file(cpuu_reg *reg, const char *path);
@@ -30,5 +32,6 @@ const char *text_of(cpuu_profile *p, const char *section, uint32_t tag);
 
 Suite *mv_suite(void);
 Suite *model_suite(void);
+Suite *switch_suite(void);
 
 #endif
