@@ -22,15 +22,43 @@ static bool read_file(const char *path, cpuu_buf *out)
     return !out->failed;
 }
 
-/* "Key = 0x0001 = name" -> "Key = 0x0001": a number or GUID is followed by what it is called. */
+/* Lines that only say in other words what other lines say. */
+static bool repeats(const char *line)
+{
+    static const char *const heads[] = {
+        "Name: ", "Other Matches: ", "AltPropString = ", "Smart View", "Flags: "};
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+        if (strncmp(line, heads[i], strlen(heads[i])) == 0)
+            return true;
+    return false;
+}
+
+/* "Key = 0x0001 = name", "Key = name = 0x0001", "Key = 0x0001 (name)" -> "Key = 0x0001";
+ * "Key = {GUID} = name" -> "Key = {GUID}". */
+static void cut_symbols(char *line)
+{
+    char *value = strstr(line, " = ");
+    char *last = value ? value + 3 : NULL;
+    if (!value)
+        return;
+    if (strncmp(line, "FuzzyLevel", 10) == 0 || strncmp(line, "relop", 5) == 0)
+        for (char *p; (p = strstr(last, " = ")) != NULL;)
+            last = p + 3;
+    size_t n = strlen(last);
+    if (strncmp(last, "0x", 2) == 0)
+        n = 2 + strspn(last + 2, "0123456789ABCDEFabcdef");
+    else if (*last == '{')
+        n = strcspn(last, "}") + 1;
+    memmove(value + 3, last, n);
+    value[3 + n] = 0;
+}
+
 static void add_line(cpuu_buf *out, char *line)
 {
-    while (*line == '\t' || *line == ' ')
-        line++;
-    char *value = strstr(line, " = ");
-    char *symbol = value ? strstr(value + 3, " = ") : NULL;
-    if (symbol && (value[3] == '{' || strncmp(value + 3, "0x", 2) == 0))
-        *symbol = 0;
+    line += strspn(line, "\t| ");
+    if (repeats(line))
+        return;
+    cut_symbols(line);
     size_t n = strlen(line);
     while (n && (line[n - 1] == ' ' || line[n - 1] == '\r'))
         line[--n] = 0;
@@ -144,6 +172,11 @@ const char *text_get(text *t)
     return (const char *)t->buf.data;
 }
 
+void text_add(text *t, const char *s)
+{
+    cpuu_buf_add(&t->buf, s, strlen(s));
+}
+
 void text_free(text *t)
 {
     cpuu_buf_free(&t->buf);
@@ -207,6 +240,16 @@ void text_sz16(text *t, const char *key, cpuu_blob b)
     cpuu_buf_free(&utf8);
 }
 
+/* Identifiers of a fixed size can only be changed in place. */
+static bool swap_fixed(const swap *s, cpuu_blob in, cpuu_buf *out)
+{
+    size_t at = out->size;
+    cpuu_buf_add(out, in.data, in.size);
+    if (s->mode != 0 && s->mode != 2)
+        out->data[at + (in.size == 4 ? 2 : 0)] ^= 1;
+    return s->mode != 0;
+}
+
 bool swap_link(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out)
 {
     swap *s = user;
@@ -216,6 +259,8 @@ bool swap_link(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out)
     ck_assert_msg(kind && (kind & (kind - 1)) == 0, "kind %x", kind);
     if (s->mode == 2)
         out->failed = true;
+    if (kind == CPUU_LINK_NAMED_TAG || kind == CPUU_LINK_FID)
+        return swap_fixed(s, in, out);
     if (s->mode <= 0)
         cpuu_buf_add(out, "x", 1); /* ignored when the link is kept */
     if (s->mode == 1) {

@@ -35,6 +35,8 @@ void text_init(text *t);
 const char *text_get(text *t);
 void text_free(text *t);
 void text_line(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Without a newline and as it is. */
+void text_add(text *t, const char *s);
 /* "cb: N lpb: HEX" */
 void text_hex(text *t, const void *data, size_t n);
 /* "<key> = {GUID}" */

@@ -1,4 +1,4 @@
-#include "samples.h"
+#include "render.h"
 
 #include <cpuu/formats/entryid.h>
 
@@ -10,110 +10,6 @@
 static cpuu_blob blob_of(const cpuu_buf *b)
 {
     return (cpuu_blob){b->data, (uint32_t)b->size};
-}
-
-/* ---- the independent program's vocabulary ---------------------------------------------------- */
-
-static void render(text *t, cpuu_blob in);
-
-static void render_gid(text *t, const char *db, const char *counter, const char *pad_name,
-                       const cpuu_gid *id, const uint8_t pad[2])
-{
-    text_guid(t, db, id->replica);
-    text_line(t, "%s", counter);
-    text_hex(t, id->counter, 6);
-    text_line(t, "%s", pad_name);
-    text_hex(t, pad, 2);
-}
-
-static void render_store(text *t, const cpuu_eid_store *s, bool exchange)
-{
-    text_line(t, "MAPI Message Store Entry ID");
-    text_line(t, "Version = 0x%02X", s->version);
-    text_line(t, "Flag = 0x%02X", s->flag);
-    text_sz8(t, "DLLFileName", s->dll);
-    if (!exchange)
-        return;
-    text_line(t, "Wrapped Flags = 0x%08X", s->wrapped_flags);
-    text_guid(t, "WrappedProviderUID", s->wrapped_uid);
-    text_line(t, "WrappedType = 0x%08X", s->wrapped_type);
-    text_sz8(t, "ServerShortname", s->server);
-    if (s->has_dn)
-        text_sz8(t, "MailboxDN", s->dn);
-    if (s->block == 2) {
-        uint32_t size = 20 + s->server_dn.size + 1 + 2 + (uint32_t)s->block_size_error;
-        ck_assert(!s->has_fqdn);
-        text_line(t, "MAPI Message Store Entry ID V2");
-        text_line(t, "Magic = 0xF32135D8");
-        text_line(t, "Size = 0x%08X", size);
-        text_line(t, "Version = 0x00000001");
-        text_line(t, "OffsetDN = 0x00000014");
-        text_line(t, "OffsetFQDN = 0x00000000");
-        text_sz8(t, "DN", s->server_dn);
-        text_line(t, "Reserved Bytes");
-        text_line(t, "cb: 2 lpb: 0000");
-    }
-}
-
-static void render_body(text *t, const cpuu_eid *e)
-{
-    switch (e->kind) {
-    case CPUU_EID_FOLDER:
-    case CPUU_EID_FOLDER_PUBLIC:
-        text_line(t, "Exchange Folder Entry ID");
-        text_line(t, "Folder Type = 0x%04X", e->u.folder.type);
-        render_gid(t, "Database GUID", "GlobalCounter", "Pad", &e->u.folder.id, e->u.folder.pad);
-        break;
-    case CPUU_EID_MESSAGE:
-    case CPUU_EID_MESSAGE_PUBLIC:
-        text_line(t, "Exchange Message Entry ID");
-        text_line(t, "Message Type = 0x%04X", e->u.message.type);
-        render_gid(t, "Folder Database GUID", "Folder GlobalCounter", "Pad1", &e->u.message.folder,
-                   e->u.message.pad1);
-        render_gid(t, "Message Database GUID", "Message GlobalCounter", "Pad2", &e->u.message.id,
-                   e->u.message.pad2);
-        break;
-    case CPUU_EID_STORE:
-    case CPUU_EID_STORE_PST:
-    case CPUU_EID_STORE_OTHER:
-        render_store(t, &e->u.store, e->kind == CPUU_EID_STORE);
-        break;
-    case CPUU_EID_AB:
-        text_line(t, "Exchange Address Entry ID");
-        text_line(t, "Version = 0x%08X", e->u.ab.version);
-        text_line(t, "Type = 0x%08X", e->u.ab.type);
-        text_sz8(t, "X500DN", e->u.ab.dn);
-        break;
-    case CPUU_EID_CONTAB:
-        text_line(t, "Contact Address Book / PDL Entry ID");
-        text_line(t, "Version = 0x%08X", e->u.contab.version);
-        text_line(t, "Type = 0x%08X", e->u.contab.type);
-        text_guid(t, "muidID", e->u.contab.uid);
-        render(t, e->u.contab.inner);
-        break;
-    case CPUU_EID_WRAPPED:
-        text_line(t, "Wrapped Entry ID");
-        text_line(t, "Wrapped Entry Type = 0x%02X", e->u.wrapped.type);
-        render(t, e->u.wrapped.inner);
-        break;
-    default:
-        break;
-    }
-}
-
-static void render(text *t, cpuu_blob in)
-{
-    cpuu_eid e;
-    cpuu_fmt_error err;
-    text_line(t, "Entry ID");
-    ck_assert_msg(cpuu_eid_decode(in, &e, &err), "%s at %u %s", err.field, err.offset, err.what);
-    text_line(t, "abFlags = 0x%08X", cpuu_le32(e.flags));
-    text_guid(t, "Provider GUID", e.provider);
-    render_body(t, &e);
-    if (e.rest.size) {
-        text_line(t, "Unparsed data size = 0x%08X", e.rest.size);
-        text_hex(t, e.rest.data, e.rest.size);
-    }
 }
 
 /* ---- laws, for one EntryID ------------------------------------------------------------------- */
@@ -184,7 +80,7 @@ static void check_sample(const sample *s)
         return;
     }
     text_init(&t);
-    render(&t, s->bytes);
+    render_eid(&t, s->bytes);
     sample_compare(s, text_get(&t));
     text_free(&t);
     check_laws(s->bytes);
