@@ -401,7 +401,7 @@ static cpuu_rc set_account_text(job *j, const cpuu_section *s, const cpuu_reg_va
     cpuu_buf_init(&b, 65536);
     cpuu_rc rc = CPUU_OK;
     if (!cpuu_buf_utf16(&b, text, true))
-        rc = cpuu_fail(j->err, CPUU_E_FORMAT, "'%s' cannot be stored as text", v->name);
+        rc = cpuu_nomem(j->err); /* check_job() has seen that it is UTF-8 */
     else
         rc = set_account_bytes(j, s, v, b.data, b.size, mark, title);
     cpuu_buf_free(&b);
@@ -679,8 +679,11 @@ static cpuu_rc switch_outside(job *j)
 static cpuu_rc check_job(const job *j)
 {
     const char *smtp = j->target->smtp;
+    const char *name = j->target->display_name;
     if (!smtp || !cpuu_smtp_domain(smtp) || !cpuu_utf8_valid(smtp, strlen(smtp)))
         return cpuu_fail(j->err, CPUU_E_FORMAT, "the target has no valid SMTP address");
+    if (name && !cpuu_utf8_valid(name, strlen(name)))
+        return cpuu_fail(j->err, CPUU_E_FORMAT, "the target's display name is not UTF-8");
     if (!j->account->emsmdb_section || !j->account->store_section)
         return cpuu_fail(j->err, CPUU_E_FORMAT, "the Exchange account is incomplete");
     return CPUU_OK;
