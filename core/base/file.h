@@ -40,10 +40,12 @@ typedef struct cpuu_replace {
     const cpuu_replace_points *points; /* borrowed */
     int dir;          /* the folder */
     int fd;           /* the temporary file, open for reading and writing */
-    char temp[64];    /* its name in the folder */
+    char temp[280];   /* its name in the folder */
 } cpuu_replace;
 
-cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode,
+/* The temporary file has a random name; or, when the caller holds a lock that keeps others away
+ * (`locked`), one made from path, and what a killed process left there is removed first. */
+cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode, bool locked,
                            const cpuu_replace_points *points, cpuu_error *err);
 cpuu_rc cpuu_replace_write(cpuu_replace *r, const void *data, size_t size, cpuu_error *err);
 cpuu_rc cpuu_replace_flush(cpuu_replace *r, cpuu_error *err);

@@ -197,24 +197,42 @@ static cpuu_rc take_over(int dir, const char *name, int fd, const char *path, cp
 
 /* ---- replacing a file ------------------------------------------------------------------------ */
 
-cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode,
-                           const cpuu_replace_points *points, cpuu_error *err)
+static cpuu_rc temp_name(cpuu_replace *r, bool locked, cpuu_error *err)
 {
     uint8_t random[16];
-    *r = (cpuu_replace){.path = path, .points = points, .temp = ".cpuu-"};
+    char hex[33];
+    if (locked) {
+        int n = snprintf(r->temp, sizeof(r->temp), ".cpuu-%s.new", cpuu_path_base(r->path));
+        return n < (int)sizeof(r->temp)
+                   ? CPUU_OK
+                   : cpuu_fail(err, CPUU_E_UNSUPPORTED, "the name of '%s' is too long", r->path);
+    }
     if (!cpuu_guid_random(random))
         return cpuu_fail(err, CPUU_E_FAILED, "the system gives no random numbers");
-    cpuu_hex(r->temp + strlen(r->temp), random, sizeof(random));
+    cpuu_hex(hex, random, sizeof(random));
+    snprintf(r->temp, sizeof(r->temp), ".cpuu-%s", hex);
+    return CPUU_OK;
+}
+
+cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode, bool locked,
+                           const cpuu_replace_points *points, cpuu_error *err)
+{
+    *r = (cpuu_replace){.path = path, .points = points};
+    cpuu_rc rc = temp_name(r, locked, err);
+    if (rc != CPUU_OK)
+        return rc;
     r->dir = open_dir_of(path, err);
     if (r->dir < 0)
         return err ? err->rc : CPUU_E_IO;
+    if (locked)
+        unlinkat(r->dir, r->temp, 0);
     r->fd = openat(r->dir, r->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (r->fd < 0) {
-        cpuu_rc rc = cpuu_fail_errno(err, errno, "cannot create a temporary file beside '%s'", path);
+        rc = cpuu_fail_errno(err, errno, "cannot create a temporary file beside '%s'", path);
         close(r->dir);
         return rc;
     }
-    cpuu_rc rc = take_over(r->dir, cpuu_path_base(path), r->fd, path, err);
+    rc = take_over(r->dir, cpuu_path_base(path), r->fd, path, err);
     if (rc != CPUU_OK)
         cpuu_replace_end(r);
     return rc;
@@ -272,7 +290,7 @@ cpuu_rc cpuu_file_write(const char *path, const void *data, size_t size, mode_t 
     static const cpuu_replace_points points = {"file.write", "file.flush", "file.rename",
                                                "file.dirsync"};
     cpuu_replace r;
-    cpuu_rc rc = cpuu_replace_begin(&r, path, mode, &points, err);
+    cpuu_rc rc = cpuu_replace_begin(&r, path, mode, false, &points, err);
     if (rc != CPUU_OK)
         return rc;
     rc = cpuu_replace_write(&r, data, size, err);

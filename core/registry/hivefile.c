@@ -159,7 +159,7 @@ static cpuu_rc write_hive(hivefile *f, const cpuu_buf *image, const cpuu_key *ex
     static const cpuu_replace_points points = {"hive.write", "hive.flush", "hive.rename",
                                                "hive.dirsync"};
     cpuu_replace r;
-    cpuu_rc rc = cpuu_replace_begin(&r, f->path, 0600, &points, err);
+    cpuu_rc rc = cpuu_replace_begin(&r, f->path, 0600, true, &points, err);
     if (rc != CPUU_OK)
         return rc;
     int copy = fcntl(r.fd, F_DUPFD_CLOEXEC, 0);

@@ -98,9 +98,11 @@ void cpuu_edits_truncate(cpuu_edits *e, size_t count);
 cpuu_rc cpuu_reg_open_memory(cpuu_reg **out, cpuu_error *err);
 
 /*
- * An offline hive. Refuses, with CPUU_E_DIRTY, CPUU_E_FORMAT, CPUU_E_UNSUPPORTED or CPUU_E_ACCESS
- * and without changing a byte: wrong magic, checksum or length, sequence numbers that differ
- * (unwritten log entries), a symbolic link, several hard links, a file in use.
+ * An offline hive, read once and locked until it is closed: a second open of the same file fails
+ * with CPUU_E_BUSY, in this process, too. Refuses, without changing a byte:
+ *   CPUU_E_DIRTY        sequence numbers differ (unwritten log entries)
+ *   CPUU_E_FORMAT       wrong magic, checksum, length or structure
+ *   CPUU_E_UNSUPPORTED  unknown version, symbolic link, several hard links, not a regular file
  */
 cpuu_rc cpuu_reg_open_hive(const char *path, cpuu_log *log, cpuu_reg **out, cpuu_error *err);
 
@@ -140,14 +142,18 @@ const cpuu_reg_value *cpuu_reg_find(const cpuu_reg_values *v, const char *name);
 
 /*
  * Applies the whole list or nothing. For a hive: written to a temporary file in the same folder,
- * flushed, opened again and every value compared, the original checked to be unchanged since it was
- * opened, then renamed over it. Killing the process at any moment leaves the old or the new hive,
- * complete. After a failure the registry object can only be closed. An empty list does nothing.
+ * flushed, read again and every value compared, the original checked to be unchanged since it was
+ * opened (else CPUU_E_BUSY), then renamed over it. Killing the process at any moment leaves the old
+ * or the new hive, complete. Edits that change nothing write nothing. When only the last step, the
+ * flush of the folder, fails, an error is returned although the new hive is in place: after an error
+ * look at the hive again. After a failure the registry object can only be closed.
  */
 cpuu_rc cpuu_reg_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
 
-/* Whether apply() could take these edits (key names the backend cannot handle, value sizes), asked
- * before anything else is changed. */
+/* Whether apply() could take these edits, asked before anything else is changed. CPUU_E_NOTFOUND: a
+ * value for a missing key. CPUU_E_UNSUPPORTED, for a hive: a key with a name outside ASCII would be
+ * created, deleted or renamed; a changed key has a value of more than 16,344 bytes (regf 1.4 and
+ * later) or 999,996 bytes (regf 1.3). */
 cpuu_rc cpuu_reg_check(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
 
 /* "a\b": owned by the caller; NULL when out of memory. "" joins to the other part. */

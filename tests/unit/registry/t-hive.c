@@ -5,7 +5,7 @@
  */
 #include "base/fault.h"
 #include "base/file.h"
-#include "registry/registry.h"
+#include "registry/hive.h"
 
 #include "../../lab/emptyhive.h"
 #include "../oracle.h"
@@ -485,6 +485,48 @@ START_TEST(keys_are_put_where_windows_looks_for_them)
 }
 END_TEST
 
+static cpuu_key *tree(const char *const *names, size_t n)
+{
+    cpuu_key *root = cpuu_key_new("", 0), *p = cpuu_key_new("p", 1);
+    ck_assert(cpuu_key_add(root, p));
+    for (size_t i = 0; i < n; i++)
+        ck_assert(cpuu_key_add(p, cpuu_key_new(names[i], strlen(names[i]))));
+    return root;
+}
+
+/* The checks of the written hive, on trees that libhivex would have to get wrong. */
+START_TEST(a_wrong_result_would_be_noticed)
+{
+    static const char *const names[] = {"a_", "AB", "c"};
+    cpuu_error err = CPUU_ERROR_INIT;
+    const char *where;
+    cpuu_key *before = tree(names + 1, 2), *wrong = tree(names, 3);
+    ck_assert_int_eq(cpuu_hive_check_order(before, wrong, &err), CPUU_E_FAILED);
+    OK(cpuu_hive_check_order(wrong, wrong, &err)); /* what was there before is not our concern */
+    cpuu_key_free(before);
+    before = tree(names, 1);
+    ck_assert(!cpuu_hive_equal(before, wrong, &where));
+    cpuu_key_free(before);
+    before = cpuu_key_clone(wrong);
+    ck_assert(cpuu_hive_equal(before, wrong, &where));
+    cpuu_key *deep = cpuu_key_find(before, "p\\c"), *twin = cpuu_key_find(wrong, "p\\c");
+    ck_assert(cpuu_key_add_value(deep, "v", CPUU_REG_SZ, "ab", 2));
+    ck_assert(!cpuu_hive_equal(before, wrong, &where));
+    ck_assert_str_eq(where, "c");
+    ck_assert(cpuu_key_add_value(twin, "v", CPUU_REG_SZ, "ac", 2));
+    ck_assert(!cpuu_hive_equal(before, wrong, &where));
+    twin->values[0].data[1] = 'b';
+    ck_assert(cpuu_hive_equal(before, wrong, &where));
+    twin->values[0].type = CPUU_REG_BINARY;
+    ck_assert(!cpuu_hive_equal(before, wrong, &where));
+    twin->values[0].type = CPUU_REG_SZ;
+    twin->values[0].name[0] = 'V';
+    ck_assert(!cpuu_hive_equal(before, wrong, &where));
+    cpuu_key_free(before);
+    cpuu_key_free(wrong);
+}
+END_TEST
+
 START_TEST(a_dirty_hive_is_refused_unchanged)
 {
     const char *oracle = oracle_path("a_dirty_hive_is_refused_unchanged",
@@ -778,6 +820,7 @@ START_TEST(a_kill_at_every_step_leaves_the_old_or_the_new)
         if (WEXITSTATUS(status) == 0)
             break;
     }
+    ck_assert_uint_eq(files_in_dir(), 1); /* what the killed ones left was removed */
     ck_assert_uint_eq(old, n - 2); /* all but the kill before the flush of the folder */
     ck_assert_uint_ge(n, 7);
     cpuu_buf_free(&before);
@@ -919,6 +962,7 @@ int main(void)
     tcase_add_test(t, key_names_outside_ascii_are_left_alone);
     tcase_add_test(t, values_that_need_segments_are_left_alone);
     tcase_add_test(t, keys_are_put_where_windows_looks_for_them);
+    tcase_add_test(t, a_wrong_result_would_be_noticed);
     tcase_add_test(t, a_dirty_hive_is_refused_unchanged);
     tcase_add_test(t, a_damaged_base_block_is_refused);
     tcase_add_test(t, a_truncated_hive_is_refused);
