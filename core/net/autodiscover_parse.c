@@ -94,7 +94,7 @@ static cpuu_rc take_urls(const xmlNode *protocol, const char *name, char **url, 
 /* EwsUrl, else ASUrl, of the protocol with the best rank so far. */
 static cpuu_rc take_ews(const xmlNode *protocol, int rank, int *best, char **url, cpuu_error *err)
 {
-    char *text;
+    char *text = NULL;
     if (rank <= *best)
         return CPUU_OK;
     cpuu_rc rc = cpuu_xml_child_text(protocol, "EwsUrl", &text, err);
@@ -112,14 +112,14 @@ static cpuu_rc take_old_shape(const xmlNode *protocol, int *best_ews, cpuu_autod
                               cpuu_error *err)
 {
     static const char *const types[] = {"EXCH", "EXHTTP", "EXPR"}; /* inside to outside */
-    char *type;
+    char *type = NULL;
     int rank = 0;
     cpuu_rc rc = cpuu_xml_child_text(protocol, "Type", &type, err);
     for (int i = 0; type && i < 3; i++) {
         if (strcmp(type, types[i]) == 0)
             rank = i + 1;
     }
-    cpuu_free(rc < 0 ? NULL : type);
+    cpuu_free(type);
     if (rc >= 0)
         rc = take_ews(protocol, rank, best_ews, &r->ews_url, err);
     if (rc >= 0 && rank == 1 && !r->server)
@@ -134,7 +134,7 @@ static cpuu_rc take_protocols(const xmlNode *account, cpuu_autodiscover_result *
     cpuu_rc rc = CPUU_OK;
     const xmlNode *p = NULL;
     while (rc >= 0 && (p = cpuu_xml_child(account, "Protocol", p))) {
-        char *type;
+        char *type = NULL;
         rc = cpuu_xml_attribute(p, "Type", &type, err);
         if (rc < 0)
             break;
@@ -185,7 +185,7 @@ static cpuu_rc take_settings(const xmlNode *response, const xmlNode *account,
                              cpuu_autodiscover_result *r, cpuu_error *err)
 {
     const xmlNode *user = cpuu_xml_child(response, "User", NULL);
-    char *online;
+    char *online = NULL;
     cpuu_rc rc = cpuu_xml_child_text(user, "LegacyDN", &r->legacy_dn, err);
     if (rc >= 0 && (!r->legacy_dn || cpuu_ncasecmp(r->legacy_dn, "/o=", 3) != 0))
         rc = cpuu_fail(err, CPUU_E_FORMAT, "the Autodiscover response has no LegacyDN");
@@ -205,7 +205,7 @@ static cpuu_rc take_settings(const xmlNode *response, const xmlNode *account,
 
 static cpuu_rc take_error(const xmlNode *error, cpuu_autodiscover_answer *a, cpuu_error *err)
 {
-    char *code;
+    char *code = NULL;
     cpuu_rc rc = cpuu_xml_child_text(error, "ErrorCode", &code, err);
     if (rc < 0)
         return rc;
@@ -231,7 +231,7 @@ static cpuu_rc take_response(const xmlNode *response, cpuu_autodiscover_answer *
 {
     const xmlNode *error = cpuu_xml_child(response, "Error", NULL);
     const xmlNode *account = cpuu_xml_child(response, "Account", NULL);
-    char *action;
+    char *action = NULL;
     if (error)
         return take_error(error, a, err);
     cpuu_rc rc = cpuu_xml_child_text(account, "Action", &action, err);

@@ -25,7 +25,7 @@ static bool in_namespace(const xmlNode *n)
 
 static cpuu_rc check_root(const xmlNode *root, cpuu_error *err)
 {
-    char *version;
+    char *version = NULL;
     if (strcmp((const char *)root->name, "SwitchMessage") != 0 || !in_namespace(root))
         return cpuu_fail(err, CPUU_E_FORMAT, "Switch Message: unknown element %s (or not in the "
                          "namespace " NAMESPACE ")", (const char *)root->name);
@@ -98,7 +98,7 @@ static cpuu_rc take_field(const xmlNode *n, unsigned *seen, cpuu_switch_message 
                           cpuu_error *err)
 {
     size_t i = 0;
-    char *text;
+    char *text = NULL;
     while (i < N_FIELDS && strcmp((const char *)n->name, fields[i].name) != 0)
         i++;
     if (i == N_FIELDS || !in_namespace(n))
