@@ -65,6 +65,8 @@ bool cpuu_name_neq(const char *a, size_t n, const char *b, size_t m)
 {
     const unsigned char *p = (const unsigned char *)a, *p_end = p + n;
     const unsigned char *q = (const unsigned char *)b, *q_end = q + m;
+    if (n == m && memcmp(a, b, n) == 0)
+        return true;
     while (p < p_end && q < q_end) {
         if (next_folded(&p, p_end) != next_folded(&q, q_end))
             return false;
