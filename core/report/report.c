@@ -115,7 +115,10 @@ static cpuu_rc open_log(cpuu_report *r, cpuu_error *err)
     if (r->place.exit & CPUU_EXIT_FAILED_TO_CREATE_TMP)
         cpuu_logf(&r->log, CPUU_LV_WARNING, "the folder CPUULogs cannot be made in the TEMP folder; "
                                             "the log is written to its place directly");
-    if (!r->place.unreachable || r->place.local_log)
+    if (r->place.unreachable && !r->place.local_log)
+        cpuu_fail(&why, CPUU_E_UNSUPPORTED,
+                  "'%s' is a path of Windows; give the mounted folder instead", r->place.log);
+    else
         r->fd = cpuu_log_open(r->place.local_log ? r->place.local_log : r->place.log, &why);
     if (r->fd >= 0)
         return CPUU_OK;
@@ -182,17 +185,20 @@ __attribute__((format(printf, 2, 3))) static void summarise(cpuu_report *r, cons
     add_text(&r->summary, line);
 }
 
-static void replace(char **slot, const char *text)
+/* Without memory for a name the report is not what it should be, and the exit mask says so. */
+static void replace(cpuu_report *r, char **slot, const char *text)
 {
     cpuu_free(*slot);
     *slot = cpuu_strdup(text);
+    if (text && !*slot)
+        r->mask |= CPUU_EXIT_FAILED_TO_WRITE_LOG;
 }
 
 void cpuu_report_profile_begin(cpuu_report *r, const char *hive, const char *profile,
                                cpuu_status previous)
 {
-    replace(&r->hive, hive);
-    replace(&r->profile, profile);
+    replace(r, &r->hive, hive);
+    replace(r, &r->profile, profile);
     r->previous = previous;
     cpuu_json_profile_begin(r->json, hive, profile, previous);
     cpuu_logf(&r->log, CPUU_LV_TRACE, "profile '%s'%s%s", profile, hive ? " of " : "",
@@ -240,7 +246,7 @@ void cpuu_report_profile_end(cpuu_report *r, cpuu_status status, const char *mes
 
 void cpuu_report_feature_begin(cpuu_report *r, const char *feature)
 {
-    replace(&r->feature, feature);
+    replace(r, &r->feature, feature);
     memset(r->links, 0, sizeof(r->links));
     cpuu_json_feature_begin(r->json, feature);
     cpuu_logf(&r->log, CPUU_LV_TRACE, "feature %s", feature);
@@ -258,7 +264,7 @@ void cpuu_report_feature_end(cpuu_report *r, cpuu_feature_state state, const cha
         summarise(r, "    %-18s %s; links rewritten %u, kept %u, dropped %u%s%s\n", feature,
                   cpuu_feature_state_word(state), r->links[CPUU_REWRITTEN], r->links[CPUU_KEPT],
                   r->links[CPUU_DROPPED], has ? ": " : "", has ? message : "");
-    replace(&r->feature, NULL);
+    replace(r, &r->feature, NULL);
 }
 
 void cpuu_report_link(cpuu_report *r, uint32_t outcome, uint32_t reason, const char *title,

@@ -222,13 +222,22 @@ static cpuu_rc load(cpuu_settings *s, int argc, char *const *argv, cpuu_error *e
     return rc;
 }
 
+/* Says in which style an error is to be reported, even where the rest cannot be understood. */
+static bool asks_for_posix(int argc, char *const *argv)
+{
+    bool found = false;
+    for (int i = 1; i < argc; i++)
+        found = found || cpuu_caseeq(argv[i], "--exit-style=posix");
+    return found;
+}
+
 cpuu_rc cpuu_settings_load(int argc, char *const *argv, cpuu_settings *out, cpuu_error *err)
 {
     memset(out, 0, sizeof(*out));
     cpuu_rc rc = load(out, argc, argv, err);
     if (rc == CPUU_OK)
         return CPUU_OK;
-    bool posix = out->posix_exit;
+    bool posix = out->posix_exit || asks_for_posix(argc, argv);
     cpuu_settings_free(out);
     out->posix_exit = posix;
     /* Whatever it was, the run cannot start; only a lack of memory is not the administrator's. */
