@@ -103,9 +103,10 @@ bool cpuu_http_allows_insecure(const cpuu_http *http);
 typedef struct cpuu_url {
     char host[256]; /* lower case */
     char path[1024];
+    uint16_t port;
     bool https;
 } cpuu_url;
-/* The parts of an absolute URL; false when it is none, or names a user. */
+/* The parts of an absolute http or https URL; false when it is none, or names a user. */
 bool cpuu_url_split(const char *url, cpuu_url *out);
 
 /* The guide's words for a failed request: "WinHTTP result: 0x00002ee7, Description: The server name
