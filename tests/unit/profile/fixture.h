@@ -33,5 +33,6 @@ const char *text_of(cpuu_profile *p, const char *section, uint32_t tag);
 Suite *mv_suite(void);
 Suite *model_suite(void);
 Suite *switch_suite(void);
+Suite *edit_suite(void);
 
 #endif

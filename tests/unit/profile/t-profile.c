@@ -6,6 +6,7 @@ int main(void)
 {
     SRunner *r = srunner_create(mv_suite());
     srunner_add_suite(r, model_suite());
+    srunner_add_suite(r, edit_suite());
     srunner_add_suite(r, switch_suite());
     srunner_run_all(r, CK_ENV);
     int failed = srunner_ntests_failed(r);
