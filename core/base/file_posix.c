@@ -145,6 +145,17 @@ static cpuu_rc copy_xattr(int from, int to, const char *name, const char *path, 
     return CPUU_OK;
 }
 
+/* The folder may give new files an access list that the old file has not got. */
+static cpuu_rc drop_inherited(int from, int to, const char *path, cpuu_error *err)
+{
+    static const char acl[] = "system.posix_acl_access";
+    if (fgetxattr(from, acl, NULL, 0) >= 0 || errno != ENODATA || fgetxattr(to, acl, NULL, 0) < 0)
+        return CPUU_OK;
+    if (fremovexattr(to, acl) != 0)
+        return cpuu_fail_errno(err, errno, "cannot keep the access rights of '%s'", path);
+    return CPUU_OK;
+}
+
 /* Copies every extended attribute. Windows permissions and the hidden/system bits of a mounted disk
  * are attributes that the drivers answer for but do not list: ntfs-3g (system.ntfs_acl,
  * system.ntfs_attrib), ntfs3 (system.ntfs_security, system.ntfs_attrib), cifs (system.cifs_acl). */
@@ -165,10 +176,31 @@ static cpuu_rc copy_xattrs(int from, int to, const char *path, cpuu_error *err)
         if (fgetxattr(from, unlisted[i], NULL, 0) > 0)
             rc = copy_xattr(from, to, unlisted[i], path, err);
     }
-    return rc;
+    return rc == CPUU_OK ? drop_inherited(from, to, path, err) : rc;
 }
 
-/* Gives the new file the identity of the old one. */
+/* Owner first: a change of owner may take attributes and mode bits away. What is right already is
+ * left alone, because not every file system can change it. */
+static cpuu_rc copy_identity(int old, const struct stat *st, int fd, const char *path,
+                             cpuu_error *err)
+{
+    struct stat now;
+    if (fstat(fd, &now) != 0)
+        return cpuu_fail_errno(err, errno, "cannot examine the new '%s'", path);
+    if ((now.st_uid != st->st_uid || now.st_gid != st->st_gid) &&
+        fchown(fd, st->st_uid, st->st_gid) != 0)
+        return cpuu_fail_errno(err, errno, "cannot keep the owner of '%s'", path);
+    cpuu_rc rc = copy_xattrs(old, fd, path, err);
+    if (rc != CPUU_OK)
+        return rc;
+    if (fstat(fd, &now) != 0)
+        return cpuu_fail_errno(err, errno, "cannot examine the new '%s'", path);
+    if ((now.st_mode & 07777) != (st->st_mode & 07777) && fchmod(fd, st->st_mode & 07777) != 0)
+        return cpuu_fail_errno(err, errno, "cannot keep the mode of '%s'", path);
+    return CPUU_OK;
+}
+
+/* Gives the new file the identity of the old one, if there is one. */
 static cpuu_rc take_over(int dir, const char *name, int fd, const char *path, cpuu_error *err)
 {
     int old = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -183,14 +215,10 @@ static cpuu_rc take_over(int dir, const char *name, int fd, const char *path, cp
     cpuu_rc rc = CPUU_OK;
     if (fstat(old, &st) != 0)
         rc = cpuu_fail_errno(err, errno, "cannot examine '%s'", path);
-    else
-        rc = check_plain(&st, path, err);
-    if (rc == CPUU_OK && fchown(fd, st.st_uid, st.st_gid) != 0)
-        rc = cpuu_fail_errno(err, errno, "cannot keep the owner of '%s'", path);
-    if (rc == CPUU_OK && fchmod(fd, st.st_mode & 07777) != 0)
-        rc = cpuu_fail_errno(err, errno, "cannot keep the mode of '%s'", path);
     if (rc == CPUU_OK)
-        rc = copy_xattrs(old, fd, path, err);
+        rc = check_plain(&st, path, err);
+    if (rc == CPUU_OK)
+        rc = copy_identity(old, &st, fd, path, err);
     close(old);
     return rc;
 }

@@ -255,6 +255,32 @@ START_TEST(a_replaced_hive_keeps_who_owns_it)
 }
 END_TEST
 
+/* The access list that the folder gives to new files would let somebody else in. */
+START_TEST(a_replaced_hive_inherits_no_rights)
+{
+    static const uint8_t list[] = { /* linux/posix_acl_xattr.h: version, then tag, rights, id */
+        2, 0, 0, 0, 1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 7, 0, 0xd2, 4, 0, 0, /* user 1234 */
+        4, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff,
+        0x20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
+    cpuu_error err = CPUU_ERROR_INIT;
+    struct stat st;
+    char value[200], other[128];
+    make_hive(5, SOME);
+    ck_assert_int_eq(chmod(path, 0600), 0);
+    if (setxattr(dir, "system.posix_acl_default", list, sizeof(list), 0) != 0) {
+        printf("SKIP: a_replaced_hive_inherits_no_rights: no access lists in /tmp\n");
+        return;
+    }
+    snprintf(other, sizeof(other), "%s/other", dir);
+    spit(other, "x", 1);
+    ck_assert_int_gt(getxattr(other, "system.posix_acl_access", value, sizeof(value)), 0);
+    OK(edit_text(CHANGE, &err));
+    ck_assert_int_lt(getxattr(path, "system.posix_acl_access", value, sizeof(value)), 0);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 07777, 0600);
+}
+END_TEST
+
 /* ---- independent readers --------------------------------------------------------------------- */
 
 /* Sorted lines of a command's output about `file`, into `out`. False when it is not installed. */
@@ -1008,6 +1034,7 @@ int main(void)
     tcase_add_test(t, edits_are_written_and_read_back);
     tcase_add_test(t, the_object_goes_on_with_the_new_file);
     tcase_add_test(t, a_replaced_hive_keeps_who_owns_it);
+    tcase_add_test(t, a_replaced_hive_inherits_no_rights);
     tcase_add_loop_test(t, reglookup_sees_just_the_edits_in_real_hives, 0, 2);
     tcase_add_test(t, regfexport_reads_what_was_written);
     tcase_add_loop_test(t, real_hives_are_read_whole, 0, 2);
