@@ -1,6 +1,8 @@
 /* --help, the option and key sections of the manual pages, and the template of CPUU.ini. */
 #include "settings/table.h"
 
+#include "base/text.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -187,4 +189,37 @@ void cpuu_settings_print_template(FILE *out)
     fputs("; CPUU.ini: take the semicolon off the lines that you want to change.\r\n\r\n", out);
     template_section(out, CPUU_SECTION_PARAMETERS, CPUU_IN_PARAMETERS);
     template_section(out, CPUU_SECTION_NOTIFICATION, CPUU_IN_NOTIFICATION);
+}
+
+/* ---- completion ------------------------------------------------------------------------------ */
+
+void cpuu_settings_print_completion(FILE *out)
+{
+    char words[4096] = "", files[1024] = "", form_text[120];
+    for (size_t i = 0; i < cpuu_settings_count; i++) {
+        const cpuu_setting *row = &cpuu_settings_table[i];
+        if (!(row->where & (CPUU_ON_LINE | CPUU_LONG)))
+            continue;
+        form(row, row->where & (CPUU_ON_LINE | CPUU_LONG), form_text);
+        size_t n = strcspn(form_text, " ,"), used = strlen(words);
+        snprintf(words + used, sizeof(words) - used, " %.*s", (int)n, form_text);
+        used = strlen(files);
+        if (row->arg && (cpuu_caseeq(row->arg, "FILE") || cpuu_caseeq(row->arg, "DIR")))
+            snprintf(files + used, sizeof(files) - used, "%s%.*s", used ? "|" : "", (int)n,
+                     form_text);
+    }
+    fprintf(out,
+            "# Completion for bash; generated from the table of settings.\n"
+            "_cpuu()\n{\n"
+            "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+            "    case $before in\n"
+            "    %s)\n"
+            "        mapfile -t COMPREPLY < <(compgen -f -- \"$word\") ;;\n"
+            "    --exit-style)\n"
+            "        mapfile -t COMPREPLY < <(compgen -W \"guide posix\" -- \"$word\") ;;\n"
+            "    *)\n"
+            "        mapfile -t COMPREPLY < <(compgen -W \"%s\" -- \"$word\") ;;\n"
+            "    esac\n}\n"
+            "complete -o filenames -F _cpuu cpuu ClientProfileUpdatingUtility\n",
+            files, words + 1);
 }

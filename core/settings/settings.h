@@ -160,6 +160,8 @@ void cpuu_settings_print_config(const cpuu_settings *s, FILE *out);
  * template of CPUU.ini; used by the build. */
 void cpuu_settings_print_man(bool ini_page, FILE *out);
 void cpuu_settings_print_template(FILE *out);
+/* A completion script for bash. */
+void cpuu_settings_print_completion(FILE *out);
 
 /* Value of an INI key of a third-party feature, "[Feature.<name>]" section; NULL when absent. */
 const char *cpuu_settings_feature_option(const cpuu_settings *s, const char *feature,
