@@ -544,6 +544,69 @@ START_TEST(a_context_takes_one_call_at_a_time)
 }
 END_TEST
 
+START_TEST(any_one_request_may_fail)
+{
+    for (unsigned n = 1; n <= 3; n++) {
+        bench b;
+        open_bench(&b, CPUU_SESSION_MAILBOX);
+        add_connected(b.server, "sid=1");
+        add_executed(b.server, "sid=2", "", good_rops, sizeof(good_rops));
+        add_frame(b.server, "Disconnect", NULL, "", "\0\0\0\0\0\0\0\0\0\0\0", 12);
+        fail_request = n;
+        connect_session(&b);
+        ck_assert_int_eq(b.call.rc, CPUU_OK);
+        execute(&b, payload, sizeof(payload));
+        ck_assert_int_eq(b.call.rc, CPUU_OK);
+        cpuu_session_disconnect(b.session, &b.call);
+        drive(&b);
+        ck_assert_int_eq(b.call.rc, CPUU_OK);
+        ck_assert_uint_eq(fail_request, 0);
+        ck_assert_uint_eq(replay_requests(b.server), 3);
+        close_bench(&b);
+    }
+}
+END_TEST
+
+START_TEST(contexts_run_side_by_side)
+{
+    /* Four contexts of one user: each has its own connection, ids and cookies. */
+    enum { N = 4 };
+    bench b[N];
+    cpuu_error err = CPUU_ERROR_INIT;
+    open_bench(&b[0], CPUU_SESSION_MAILBOX);
+    for (int i = 0; i < 2 * N; i++)
+        add_connected(b[0].server, i < N ? "sid=1" : "sid=2");
+    char url[128], first[64], v[64];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", replay_port(b[0].server));
+    for (int i = 1; i < N; i++) {
+        cpuu_session_options o = {.kind = CPUU_SESSION_MAILBOX, .url = url, .user_dn = DN};
+        memset(&b[i], 0, sizeof(b[i]));
+        ck_assert_int_eq(cpuu_session_new(b[0].http, &o, NULL, &b[i].session, &err), CPUU_OK);
+        b[i].call.on_done = count_done;
+        b[i].call.user = &b[0];
+    }
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++)
+            cpuu_session_connect(b[i].session, &b[i].call);
+        ck_assert_int_eq(cpuu_http_drive(b[0].http, &err), CPUU_OK);
+    }
+    ck_assert_uint_eq(b[0].done, 2 * N);
+    ck_assert_uint_le(replay_connections(b[0].server), N); /* used again in the second round */
+    ck_assert(replay_header(b[0].server, 0, "X-RequestId", first, sizeof(first)));
+    for (unsigned i = 1; i < N; i++) {
+        ck_assert(replay_header(b[0].server, i, "X-RequestId", v, sizeof(v)));
+        ck_assert_int_ne(memcmp(first, v, 38), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(b[i].call.rc, CPUU_OK);
+        cpuu_call_clear(&b[i].call);
+        if (i)
+            cpuu_session_free(b[i].session);
+    }
+    close_bench(&b[0]);
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail)
 {
     cpuu_fmt_realloc = failing_realloc;
@@ -596,6 +659,8 @@ int main(void)
     tcase_add_test(t, an_obfuscated_payload_is_read_and_a_compressed_one_refused);
     tcase_add_test(t, a_payload_too_large_is_not_sent);
     tcase_add_test(t, a_context_takes_one_call_at_a_time);
+    tcase_add_test(t, any_one_request_may_fail);
+    tcase_add_test(t, contexts_run_side_by_side);
     tcase_add_test(t, every_allocation_may_fail);
     tcase_add_test(t, error_codes_have_words);
     suite_add_tcase(s, t);

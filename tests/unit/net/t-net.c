@@ -394,6 +394,30 @@ START_TEST(many_requests_run_at_once)
 }
 END_TEST
 
+START_TEST(a_proxy_is_asked_but_not_told_the_password)
+{
+    net n;
+    char proxy[64], v[64];
+    cpuu_http_request req;
+    cpuu_error err = CPUU_ERROR_INIT;
+    open_net(&n, true);
+    cpuu_http_free(n.http);
+    snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%u", replay_port(n.server));
+    cpuu_http_options o = {.proxy = proxy};
+    ck_assert_int_eq(cpuu_http_new(&o, NULL, &n.http, &err), CPUU_OK);
+    replay_add_text(n.server, "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"p\"\r\n"
+                              "Content-Length: 0\r\n\r\n", 0);
+    snprintf(n.url, sizeof(n.url), "https://mail.target.test/x");
+    ck_assert_int_eq(post(&n, &alice, &req), CPUU_E_NETWORK);
+    ck_assert(!req.sent);
+    ck_assert_int_eq(strncmp(replay_request(n.server, 0), "CONNECT mail.target.test:443 ", 29), 0);
+    ck_assert(!replay_header(n.server, 0, "Authorization", v, sizeof(v)));
+    ck_assert(!replay_header(n.server, 0, "Proxy-Authorization", v, sizeof(v)));
+    cpuu_http_request_clear(&req);
+    close_net(&n);
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail)
 {
     unsigned at = 1;
@@ -511,6 +535,7 @@ int main(void)
     tcase_add_test(t, the_beat_stops_everything);
     tcase_add_test(t, silence_ends_a_request);
     tcase_add_test(t, many_requests_run_at_once);
+    tcase_add_test(t, a_proxy_is_asked_but_not_told_the_password);
     tcase_add_test(t, every_allocation_may_fail);
     tcase_add_test(t, only_a_verified_certificate_is_accepted);
     suite_add_tcase(s, t);
