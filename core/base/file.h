@@ -29,8 +29,8 @@ cpuu_rc cpuu_file_open(const char *path, int *fd, struct stat *st, cpuu_error *e
 cpuu_rc cpuu_file_read_fd(int fd, const char *path, cpuu_buf *out, cpuu_error *err);
 
 /* The steps of cpuu_file_write for callers that look at the new file, or the old one, in between:
- * begin, write, flush, rename, end. `end` is owed after a successful begin, whatever happened since,
- * and removes the temporary file unless it was renamed. */
+ * begin, write, flush, rename, end. `end` is owed after a successful begin, whatever happened
+ * since, and removes the temporary file unless it was renamed. */
 typedef struct cpuu_replace_points { /* names of the fault points */
     const char *write, *flush, *rename, *dirsync;
 } cpuu_replace_points;

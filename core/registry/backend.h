@@ -32,7 +32,7 @@ cpuu_rc cpuu_reg_values_add(cpuu_reg_values *list, size_t *cap, const cpuu_reg_v
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-/* The next component at *path, which is moved behind it; false at the end. Empty ones are skipped. */
+/* The next component at *path, which is moved behind it; false at the end. Skips empty ones. */
 bool cpuu_reg_part(const char **path, const char **part, size_t *size);
 /* When `path` names `key` or something below it: the rest ("" for the key itself); else NULL. */
 const char *cpuu_reg_below(const char *key, const char *path);

@@ -1,7 +1,7 @@
 /*
- * Hives as bytes; the one user of libhivex. What libhivex does not check or gets wrong is checked or
- * refused here: dirty hives, values that need "db" cells, key names outside ASCII, the order of
- * keys. After a call that changes a hive has failed, the hive in memory is damaged: it is dropped.
+ * Hives as bytes; the one user of libhivex. What libhivex does not check or gets wrong is
+ * checked or refused here: dirty hives, values that need "db" cells, key names outside ASCII,
+ * the order of keys. After a call that changes a hive has failed, the hive in memory is damaged: it is dropped.
  */
 #include <config.h>
 
@@ -25,7 +25,7 @@
 #define MAX_CELL_VALUE 16344u
 /* libhivex refuses to allocate more (measured). */
 #define MAX_HIVEX_VALUE 999996u
-/* Sizes of the smallest key and value cells: bound the number of objects by the size of the file. */
+/* Sizes of the smallest key and value cells: bound the number of objects by the file size. */
 #define MIN_KEY_CELL   80u
 #define MIN_VALUE_CELL 24u
 
@@ -142,7 +142,7 @@ static cpuu_rc open_image(const uint8_t *image, size_t size, int flags, hive_h *
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-/* What may still be read before the hive must be a trap: cells used many times, keys in a circle. */
+/* What may still be read before the hive must be a trap: cells used often, keys in a circle. */
 typedef struct loader {
     hive_h *h;
     size_t keys, values, names, data; /* objects and bytes left */

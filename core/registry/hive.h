@@ -38,8 +38,8 @@ cpuu_rc cpuu_hive_change(const uint8_t *image, size_t size, const cpuu_key *from
                          const cpuu_key *to, cpuu_buf *out, cpuu_error *err);
 /* Compares every key and value. On a difference *where names the key (borrowed from a). */
 bool cpuu_hive_equal(const cpuu_key *a, const cpuu_key *b, const char **where);
-/* Whether the keys that `now` has and `before` had not are where Windows looks for them: libhivex
- * before 1.3.23 is not known to sort as Windows does. */
+/* Whether the keys that `now` has and `before` had not are where Windows looks for them. libhivex
+ * promises no order, so it is verified. */
 cpuu_rc cpuu_hive_check_order(const cpuu_key *before, const cpuu_key *now, cpuu_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * An offline hive as a registry. The file is locked and read once, when it is opened; apply() makes
  * the new hive in memory, writes it to a temporary file beside the old one, reads that back and
- * compares every value with what is expected, makes sure that the old file is still the one that was
- * opened, and renames.
+ * compares every value with what is expected, makes sure that the old file is still the one that
+ * was opened, and renames.
  *
  * What remains: somebody who ignores the lock and writes to the old file in the instant between the
  * last look and the rename loses that write. Windows is not such a somebody: the hive is offline.
@@ -233,7 +233,7 @@ static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *er
     if (rc == CPUU_OK && !nothing) {
         adopt(f, fd, &st, &image, changed);
         changed = NULL;
-        cpuu_logf(f->log, CPUU_LV_TRACE, "Registry: %zu edits written to '%s', every value verified",
+        cpuu_logf(f->log, CPUU_LV_TRACE, "Registry: %zu edits written to '%s' and verified",
                   edits->count, f->path);
     }
     f->broken = rc != CPUU_OK;

@@ -3,8 +3,8 @@
  * value refers to is a cell, is in use, is large enough, and belongs to nobody else. libhivex ends
  * the process (assert) when it frees a cell of which that is not true.
  *
- * Offsets are those of the public description of regf by M. Suhanov, from the start of the cell, its
- * 4 bytes of size included.
+ * Offsets are those of the public description of regf by M. Suhanov, from the start of the cell,
+ * its 4 bytes of size included.
  */
 #include "registry/hive.h"
 
@@ -198,7 +198,8 @@ static cpuu_rc scan_key(scan *s, uint32_t at, unsigned depth)
 
 cpuu_rc cpuu_hive_scan(const uint8_t *image, const cpuu_hive_head *head, cpuu_error *err)
 {
-    scan s = {.bins = image + BASE_BLOCK, .size = head->bins_size, .minor = head->minor, .err = err};
+    scan s = {.bins = image + BASE_BLOCK, .size = head->bins_size, .minor = head->minor,
+              .err = err};
     s.state = cpuu_calloc(head->bins_size / 8, sizeof(*s.state));
     s.users = cpuu_calloc(head->bins_size / 8, sizeof(*s.users));
     cpuu_rc rc = s.state && s.users ? mark_cells(&s) : cpuu_nomem(err);

@@ -47,7 +47,7 @@ typedef struct cpuu_reg_names { /* free with cpuu_reg_names_free */
 typedef enum cpuu_edit_kind {
     CPUU_EDIT_CREATE_KEY = 1, /* and its missing parents; existing is fine */
     CPUU_EDIT_DELETE_KEY,     /* with everything below; missing is fine */
-    CPUU_EDIT_SET,            /* creates or replaces a value; the key must exist or be created before */
+    CPUU_EDIT_SET,            /* creates or replaces a value; its key must exist by then */
     CPUU_EDIT_UNSET           /* removes a value; missing is fine */
 } cpuu_edit_kind;
 
@@ -145,8 +145,8 @@ const cpuu_reg_value *cpuu_reg_find(const cpuu_reg_values *v, const char *name);
  * flushed, read again and every value compared, the original checked to be unchanged since it was
  * opened (else CPUU_E_BUSY), then renamed over it. Killing the process at any moment leaves the old
  * or the new hive, complete. Edits that change nothing write nothing. When only the last step, the
- * flush of the folder, fails, an error is returned although the new hive is in place: after an error
- * look at the hive again. After a failure the registry object can only be closed.
+ * flush of the folder, fails, an error is returned although the new hive is in place: after an
+ * error look at the hive again. After a failure the registry object can only be closed.
  */
 cpuu_rc cpuu_reg_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
 

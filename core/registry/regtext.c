@@ -233,8 +233,8 @@ static cpuu_rc widen(parser *t, cpuu_buf *data)
     for (size_t i = 0; i < data->size; i++) {
         if (data->data[i] >= 0x80) {
             cpuu_buf_free(&wide);
-            return bad(t, "a REGEDIT4 string with characters outside ASCII; export the key again as "
-                          "version 5.00");
+            return bad(t, "a REGEDIT4 string with characters outside ASCII; export the key again "
+                          "as version 5.00");
         }
         cpuu_buf_u16(&wide, data->data[i]);
     }

@@ -170,7 +170,8 @@ static cpuu_rc delete(cpuu_key *key, const char *path, cpuu_error *err)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "the root of a registry cannot be deleted");
     cpuu_key_free(key);
     parent->n_kids--;
-    memmove(&parent->kids[at], &parent->kids[at + 1], (parent->n_kids - at) * sizeof(*parent->kids));
+    memmove(&parent->kids[at], &parent->kids[at + 1],
+            (parent->n_kids - at) * sizeof(*parent->kids));
     return CPUU_OK;
 }
 

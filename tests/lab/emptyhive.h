@@ -1,8 +1,8 @@
 /*
  * The smallest registry hive: a base block and one bin with a root key that holds nothing and a
  * security descriptor. Byte for byte from the public description of the regf format by M. Suhanov
- * ("Windows registry file format specification", GitHub msuhanov/regf); the descriptor from [MS-DTYP]
- * 2.4.6. Independent of the code under test.
+ * ("Windows registry file format specification", GitHub msuhanov/regf); the descriptor from
+ * [MS-DTYP] 2.4.6. Independent of the code under test.
  */
 #ifndef CPUU_TESTS_EMPTYHIVE_H
 #define CPUU_TESTS_EMPTYHIVE_H
@@ -50,11 +50,11 @@ static inline void put_root_key(uint8_t *cell, uint32_t security)
     memcpy(cell + 80, "ROOT", 4);
 }
 
-/* A security cell of 104 bytes: everyone may do everything; synthetic users have no rights to lose. */
+/* A security cell of 104 bytes: everyone may do everything; nobody real is behind it. */
 static inline void put_security(uint8_t *cell, uint32_t offset)
 {
     static const uint8_t descriptor[] = {
-        1, 0, 0x04, 0x80, 20, 0, 0, 0, 36, 0, 0, 0, 0, 0, 0, 0, 48, 0, 0, 0, /* self-relative, DACL */
+        1, 0, 0x04, 0x80, 20, 0, 0, 0, 36, 0, 0, 0, 0, 0, 0, 0, 48, 0, 0, 0, /* with a DACL */
         1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0,                 /* S-1-5-32-544 */
         1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0,                                /* S-1-5-18 */
         2, 0, 28, 0, 1, 0, 0, 0,                                            /* ACL, one entry */

@@ -170,8 +170,9 @@ static char *dump(void)
     return s;
 }
 
-#define SOME HEAD "[HKEY_CURRENT_USER\\Software\\a]\n@=\"default\"\n\"v\"=\"one\"\n\"d\"=dword:7\n" \
-                  "[HKEY_CURRENT_USER\\Software\\b\\c]\n\"x\"=hex:01,02,03\n\"Ünicode\"=hex(0):\n"
+#define SOME HEAD "[HKEY_CURRENT_USER\\Software\\a]\n@=\"default\"\n\"v\"=\"one\"\n" \
+                  "\"d\"=dword:7\n[HKEY_CURRENT_USER\\Software\\b\\c]\n\"x\"=hex:01,02,03\n" \
+                  "\"Ünicode\"=hex(0):\n"
 #define CHANGE HEAD "[HKEY_CURRENT_USER\\Software\\A]\n\"V\"=\"two\"\n\"d\"=-\n" \
                     "[-HKEY_CURRENT_USER\\Software\\b]\n[HKEY_CURRENT_USER\\Software\\n\\m]\n" \
                     "\"y\"=hex(7):41,00,00,00,00,00\n"
@@ -292,7 +293,8 @@ static bool run(const char *test, const char *command, const char *file, const c
         printf("SKIP: %s: %.*s is not installed\n", test, (int)strcspn(command, " "), command);
         return false;
     }
-    snprintf(line, sizeof(line), "%s '%s' 2>/dev/null | LC_ALL=C sort >'%s/%s'", command, file, dir, out);
+    snprintf(line, sizeof(line), "%s '%s' 2>/dev/null | LC_ALL=C sort >'%s/%s'", command, file,
+             dir, out);
     ck_assert_int_eq(system(line), 0);
     return true;
 }
@@ -309,8 +311,8 @@ static char *differences(void)
     return s;
 }
 
-/* The real hives: regf 1.3 (Windows 7), and regf 1.5 (Windows 10), which is dirty and declared clean
- * here, for the test only. False when there is no such data. */
+/* The real hives: regf 1.3 (Windows 7), and regf 1.5 (Windows 10), which is dirty and declared
+ * clean here, for the test only. False when there is no such data. */
 static bool real_hive(const char *test, int i)
 {
     static const char *const files[] = {"profiles/hives/plaso_NTUSER-WIN7.DAT",
@@ -480,8 +482,9 @@ START_TEST(values_that_need_segments_are_left_alone)
         unsigned minor;
         uint32_t size;
         cpuu_rc rc;
-    } cases[] = {{5, 16344, CPUU_OK}, {5, 16345, CPUU_E_UNSUPPORTED}, {4, 16345, CPUU_E_UNSUPPORTED},
-                 {3, 16345, CPUU_OK}, {3, 999996, CPUU_OK}, {3, 999997, CPUU_E_UNSUPPORTED}};
+    } cases[] = {{5, 16344, CPUU_OK}, {5, 16345, CPUU_E_UNSUPPORTED},
+                 {4, 16345, CPUU_E_UNSUPPORTED}, {3, 16345, CPUU_OK},
+                 {3, 999996, CPUU_OK}, {3, 999997, CPUU_E_UNSUPPORTED}};
     cpuu_error err = CPUU_ERROR_INIT;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         cpuu_edits e;
@@ -505,7 +508,7 @@ START_TEST(values_that_need_segments_are_left_alone)
 }
 END_TEST
 
-/* By upper case: "_" comes behind the letters, as Windows has it (libhivex once sorted by lower). */
+/* By upper case: "_" comes behind the letters, as Windows has it. */
 START_TEST(keys_are_put_where_windows_looks_for_them)
 {
     static const char *const order[] = {"0", "AA", "ab", "a_", "b_c", "_", "{x}"};
@@ -610,8 +613,9 @@ START_TEST(a_damaged_base_block_is_refused)
         unsigned at;
         uint32_t value;
         cpuu_rc rc;
-    } bad[] = {{20, 2, CPUU_E_UNSUPPORTED}, {24, 2, CPUU_E_UNSUPPORTED}, {24, 6, CPUU_E_UNSUPPORTED},
-               {28, 1, CPUU_E_UNSUPPORTED}, {32, 0, CPUU_E_UNSUPPORTED}, {36, 0xfffffff8, CPUU_E_FORMAT},
+    } bad[] = {{20, 2, CPUU_E_UNSUPPORTED}, {24, 2, CPUU_E_UNSUPPORTED},
+               {24, 6, CPUU_E_UNSUPPORTED}, {28, 1, CPUU_E_UNSUPPORTED},
+               {32, 0, CPUU_E_UNSUPPORTED}, {36, 0xfffffff8, CPUU_E_FORMAT},
                {36, 33, CPUU_E_FORMAT}, {40, 0, CPUU_E_FORMAT}, {40, 8192 * 8, CPUU_E_FORMAT},
                {40, 4097, CPUU_E_FORMAT}, {40, 0xfffff000, CPUU_E_FORMAT}, {4096, 0, CPUU_E_FORMAT},
                {4100, 4096, CPUU_E_FORMAT}, {4104, 0, CPUU_E_FORMAT}, {4104, 8192, CPUU_E_FORMAT},
@@ -916,7 +920,8 @@ static uint32_t rnd(uint32_t *state, uint32_t below)
 
 static void random_edit(cpuu_edits *e, uint32_t *state)
 {
-    static const char *const keys[] = {"a", "A\\b", "a\\B\\c", "z", "m\\a\\k", "M\\b", "a\\b\\c\\g"};
+    static const char *const keys[] = {"a", "A\\b", "a\\B\\c", "z", "m\\a\\k", "M\\b",
+                                       "a\\b\\c\\g"};
     static const char *const names[] = {"", "v", "V", "w", "ü"};
     const char *key = keys[rnd(state, 7)], *name = names[rnd(state, 5)];
     uint8_t data[3000];

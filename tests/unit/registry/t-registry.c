@@ -287,7 +287,8 @@ static uint32_t rnd(uint32_t *state, uint32_t below)
 
 static void random_edit(cpuu_edits *e, uint32_t *state)
 {
-    static const char *const keys[] = {"a", "A\\b", "a\\B\\c", "a\\d", "\\e", "e\\f\\", "a\\b\\c\\g"};
+    static const char *const keys[] = {"a", "A\\b", "a\\B\\c", "a\\d", "\\e", "e\\f\\",
+                                       "a\\b\\c\\g"};
     static const char *const names[] = {"", "v", "V", "w"};
     const char *key = keys[rnd(state, 7)], *name = names[rnd(state, 4)];
     uint32_t data = rnd(state, 1000);
