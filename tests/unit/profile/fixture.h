@@ -34,5 +34,6 @@ Suite *mv_suite(void);
 Suite *model_suite(void);
 Suite *switch_suite(void);
 Suite *edit_suite(void);
+Suite *hive_suite(void);
 
 #endif

@@ -8,6 +8,7 @@ int main(void)
     srunner_add_suite(r, model_suite());
     srunner_add_suite(r, edit_suite());
     srunner_add_suite(r, switch_suite());
+    srunner_add_suite(r, hive_suite());
     srunner_run_all(r, CK_ENV);
     int failed = srunner_ntests_failed(r);
     srunner_free(r);
