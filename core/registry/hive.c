@@ -1,7 +1,8 @@
 /*
  * Hives as bytes; the one user of libhivex. What libhivex does not check or gets wrong is
  * checked or refused here: dirty hives, values that need "db" cells, key names outside ASCII,
- * the order of keys. After a call that changes a hive has failed, the hive in memory is damaged: it is dropped.
+ * the order of keys. After a call that changes a hive has failed, the hive in memory is damaged: it
+ * is dropped.
  */
 #include <config.h>
 

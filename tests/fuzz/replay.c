@@ -1,8 +1,8 @@
 /*
  * Runs a fuzz target as an ordinary test: every file of its corpus as it is, cut off at many
  * lengths, and with bytes changed, always in the same way. Arguments are files or folders; without
- * any, the corpus that belongs to the name of the program. CPUU_FUZZ_ROUNDS=n does n changes per file
- * instead of 200. Prints PASS or FAIL; a target reports a finding by ending the process.
+ * any, the corpus that belongs to the name of the program. CPUU_FUZZ_ROUNDS=n does n changes per
+ * file instead of 200. Prints PASS or FAIL; a target reports a finding by ending the process.
  */
 #include <dirent.h>
 #include <stdint.h>
