@@ -2,9 +2,6 @@
 #include "settings/table.h"
 
 #include "base/file.h"
-#include "base/text.h"
-
-#include <dirent.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,43 +17,28 @@ char *cpuu_program_folder(void)
     return cpuu_path_dir(path);
 }
 
-/* A folder that holds at least one plugin and that nobody else could have put one into. */
-static bool safe_plugin_folder(const char *path)
+/* A folder that nobody else could have put a plugin into. */
+static bool is_safe_folder(const char *path)
 {
     struct stat st;
-    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || (st.st_mode & S_IWOTH) ||
-        ((st.st_mode & S_IWGRP) && st.st_gid != getegid()) ||
-        (st.st_uid != 0 && st.st_uid != geteuid()))
-        return false;
-    DIR *dir = opendir(path);
-    bool found = false;
-    for (struct dirent *e; dir && !found && (e = readdir(dir));)
-        found = cpuu_ends_with_nocase(e->d_name, ".so");
-    if (dir)
-        closedir(dir);
-    return found;
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && !(st.st_mode & (S_IWGRP | S_IWOTH)) &&
+           (st.st_uid == 0 || st.st_uid == geteuid());
 }
 
-/* The folder of plugins of the build tree that the program runs from, or NULL. libtool puts a
- * program that needs it into .libs, and plugins into .libs below where they are declared. */
+/* Where the build puts the plugins together for a program that runs from the build tree (see
+ * core/cli/Makefile.inc), or NULL. libtool may have put the program into .libs. */
 static char *build_tree_plugins(const char *program)
 {
-    static const char *const places[] = {"plugins/.libs", "plugins", ".libs"};
     if (strcmp(program, CPUU_BINDIR) == 0)
         return NULL;
     bool in_libs = strcmp(cpuu_path_base(program), ".libs") == 0;
     char *top = in_libs ? cpuu_path_dir(program) : cpuu_strdup(program);
-    char *found = NULL;
-    for (size_t i = 0; top && !found && i < sizeof(places) / sizeof(places[0]); i++) {
-        char *path = cpuu_path_join(top, places[i]);
-        if (path && safe_plugin_folder(path)) {
-            found = path;
-            path = NULL;
-        }
-        cpuu_free(path);
-    }
+    char *path = top ? cpuu_path_join(top, "plugins/run") : NULL;
     cpuu_free(top);
-    return found;
+    if (path && is_safe_folder(path))
+        return path;
+    cpuu_free(path);
+    return NULL;
 }
 
 static cpuu_rc default_plugins(cpuu_settings *s, cpuu_error *err)
