@@ -674,11 +674,9 @@ bool cpuu_eid_same_store(cpuu_blob a, cpuu_blob b)
     if (!cpuu_eid_decode(a, &x, NULL) || !cpuu_eid_decode(b, &y, NULL) || x.kind != y.kind ||
         !is_store(x.kind))
         return false;
-    if (x.kind == CPUU_EID_STORE)
-        return same_exchange_store(&x.u.store, &y.u.store);
-    if (x.kind == CPUU_EID_STORE_UNOPENED)
-        return uid_is(x.u.store.wrapped_uid, y.u.store.wrapped_uid);
-    return cpuu_blob_equal(a, b);
+    if (cpuu_blob_equal(a, b))
+        return true;
+    return x.kind == CPUU_EID_STORE && same_exchange_store(&x.u.store, &y.u.store);
 }
 
 bool cpuu_eid_same(cpuu_blob a, cpuu_blob b)

@@ -74,6 +74,14 @@ static void render_body(text *t, const cpuu_eid *e)
         text_line(t, "Type = 0x%08X", e->u.ab.type);
         text_sz8(t, "X500DN", e->u.ab.dn);
         break;
+    case CPUU_EID_CONTACT:
+        text_line(t, "Contact Address Book / PDL Entry ID");
+        text_line(t, "Version = 0x%08X", e->u.contact.version);
+        text_line(t, "Type = 0x%08X", e->u.contact.type);
+        text_line(t, "Index = 0x%08X", e->u.contact.index);
+        text_line(t, "EntryIDCount = 0x%08X", e->u.contact.inner.size);
+        render_eid(t, e->u.contact.inner);
+        break;
     case CPUU_EID_CONTAB:
         text_line(t, "Contact Address Book / PDL Entry ID");
         text_line(t, "Version = 0x%08X", e->u.contab.version);

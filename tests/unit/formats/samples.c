@@ -159,6 +159,12 @@ void sample_compare(const sample *s, const char *rendered)
     }
 }
 
+void same_bytes(cpuu_blob a, const cpuu_buf *b, const char *name)
+{
+    ck_assert_msg(a.size == b->size && (a.size == 0 || memcmp(a.data, b->data, a.size) == 0),
+                  "%s changed", name);
+}
+
 void text_init(text *t)
 {
     cpuu_buf_init(&t->buf, 1u << 24);

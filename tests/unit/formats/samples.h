@@ -27,6 +27,13 @@ void sample_free(sample *s);
 /* The line after which both differ is printed; the test fails. */
 void sample_compare(const sample *s, const char *rendered);
 
+static inline cpuu_blob blob_of(const cpuu_buf *b)
+{
+    return (cpuu_blob){b->data, (uint32_t)b->size};
+}
+/* Fails the test when they differ. */
+void same_bytes(cpuu_blob a, const cpuu_buf *b, const char *name);
+
 /* Rendering: a growing text. */
 typedef struct text {
     cpuu_buf buf;

@@ -8,16 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cpuu_blob blob_of(const cpuu_buf *b)
-{
-    return (cpuu_blob){b->data, (uint32_t)b->size};
-}
-
-static void same_bytes(cpuu_blob a, const cpuu_buf *b, const char *name)
-{
-    ck_assert_msg(a.size == b->size && memcmp(a.data, b->data, a.size) == 0, "%s changed", name);
-}
-
 /* ---- properties ------------------------------------------------------------------------------ */
 
 static void check_properties(const sample *s)

@@ -206,9 +206,9 @@ bool cpuu_eid_build_oneoff(cpuu_buf *out, const char *name, const char *address_
  * ------------------------------------------------------------------------ */
 
 /*
- * True when both are store EntryIDs of one store. Exchange stores: same wrapped UID, then the
- * mailbox DNs decide when both have one, else the SMTP addresses, else (public stores only) the
- * server names; all without regard to case. PST and other stores: the bytes. Unopened: the UID.
+ * True when both are store EntryIDs of one store: the same bytes or, for Exchange stores, the same
+ * wrapped UID, and then the mailbox DNs decide when both have one, else the SMTP addresses, else
+ * (public stores only) the server names; all without regard to case.
  */
 bool cpuu_eid_same_store(cpuu_blob a, cpuu_blob b);
 /* True when equal: stores as above, address-book entries by DN without regard to case, else bytes.
