@@ -369,22 +369,24 @@ cpuu_rc cpuu_mkdirs(const char *path, mode_t mode, cpuu_error *err)
     return rc;
 }
 
-/* Name of the entry of `dir` that equals part[0..n) without regard to case; NULL when none. An
- * exact match wins. */
-static char *find_nocase(const char *dir, const char *part)
+/* Name of the entry of `dir` that equals `part` without regard to case; NULL when none. An exact
+ * match wins. False when out of memory. */
+static bool find_nocase(const char *dir, const char *part, char **out)
 {
-    DIR *d = opendir(dir);
-    if (!d)
-        return NULL;
     char *found = NULL;
-    for (struct dirent *e; (e = readdir(d));) {
+    bool ok = true;
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && ok && (e = readdir(d));) {
         if (!cpuu_name_eq(e->d_name, part) || (found && strcmp(e->d_name, part) != 0))
             continue;
         cpuu_free(found);
         found = cpuu_strdup(e->d_name);
+        ok = found != NULL;
     }
-    closedir(d);
-    return found;
+    if (d)
+        closedir(d);
+    *out = found;
+    return ok;
 }
 
 cpuu_rc cpuu_path_nocase(const char *base, const char *relative, char **out, cpuu_error *err)
@@ -404,9 +406,10 @@ cpuu_rc cpuu_path_nocase(const char *base, const char *relative, char **out, cpu
             cpuu_free(path);
             return cpuu_fail(err, CPUU_E_UNSUPPORTED, "a path may not hold '.' or '..'");
         }
-        char *name = part && !missing ? find_nocase(path, part) : NULL;
+        char *name = NULL;
+        bool ok = part && (missing || find_nocase(path, part, &name));
         missing = missing || !name;
-        char *next = part ? cpuu_path_join(path, name ? name : part) : NULL;
+        char *next = ok ? cpuu_path_join(path, name ? name : part) : NULL;
         cpuu_free(name);
         cpuu_free(part);
         cpuu_free(path);

@@ -85,14 +85,16 @@ static int check_account(cpuu_profile *p, const cpuu_profile_rules *rules, const
                          const char **reason)
 {
     if (!a->emsmdb_section || !a->store_section)
-        return say(p, reason, CPUU_PROFILE_NOT_RESOLVED, "the %s of the Exchange account is missing",
+        return say(p, reason, CPUU_PROFILE_NOT_RESOLVED,
+                   "the %s of the Exchange account is missing",
                    a->emsmdb_section ? "mailbox store" : "settings section");
     if (!a->smtp && !a->legacy_dn)
         return say(p, reason, CPUU_PROFILE_NOT_EXCHANGE_SERVICE,
                    "neither an address nor a distinguished name is known for the Exchange account");
     if (a->ost_path && !rules->process_offline)
         return say(p, reason, CPUU_PROFILE_IS_OFFLINE,
-                   "it has an offline file '%s' and ProcessOfflineProfiles is not set", a->ost_path);
+                   "it has an offline file '%s' and ProcessOfflineProfiles is not set",
+                   a->ost_path);
     return 0;
 }
 

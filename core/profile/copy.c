@@ -74,7 +74,10 @@ static bool is_name(const char *name)
 cpuu_rc cpuu_profile_copy(cpuu_profile *p, const char *new_name, const uint8_t new_uid[16],
                           cpuu_edits *edits, cpuu_error *err)
 {
-    copier c = {.p = p, .edits = edits, .new_uid = new_uid, .err = err,
+    copier c = {.p = p,
+                .edits = edits,
+                .new_uid = new_uid,
+                .err = err,
                 .title = new_uid ? "temporary profile" : "backup copy of the profile"};
     size_t before = edits->count;
     char *to = NULL;

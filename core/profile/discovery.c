@@ -9,7 +9,8 @@ static const struct {
     const char *version;
     const char *default_key;
     const char *key;
-} places[] = { /* newest Outlook first */
+} places[] = {
+    /* newest Outlook first */
     {"16.0", "Software\\Microsoft\\Office\\16.0\\Outlook",
      "Software\\Microsoft\\Office\\16.0\\Outlook\\Profiles"},
     {"15.0", "Software\\Microsoft\\Office\\15.0\\Outlook",

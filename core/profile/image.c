@@ -8,9 +8,10 @@
  *     per key: sz path below the tree's ("" first), u32 number of values
  *       per value: sz name, u32 type, u32 size, bytes
  *
- * sz is UTF-8 with a NUL. The first tree is the profile; the others are the allow-listed keys outside
- * it (R11), and a present = 0 tree is removed by the restore. Order: values are written back in their
- * order, a key that had to be created again comes last among its siblings (a hive sorts them anyway).
+ * sz is UTF-8 with a NUL. The first tree is the profile; the others are the allow-listed keys
+ * outside it (R11), and a present = 0 tree is removed by the restore. Order: values are written
+ * back in their order, a key that had to be created again comes last among its siblings (a hive
+ * sorts them anyway).
  */
 #include "profile/section.h"
 
@@ -40,7 +41,7 @@ static uint32_t crc32(const uint8_t *p, size_t n)
     return ~crc;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 typedef struct writer {
     cpuu_reg *reg;
@@ -164,7 +165,7 @@ cpuu_rc cpuu_profile_image(cpuu_profile *p, cpuu_buf *out, cpuu_error *err)
     return CPUU_OK;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct image_key {
     const char *path;
@@ -270,7 +271,8 @@ static void read_body(cpuu_reader *r, image *im, bool *nomem)
         cpuu_reader_fail(r, "image", "has bytes after its end");
 }
 
-/* The restore may write to the profile and to the allow-listed keys only, whatever the image says. */
+/* The restore may write to the profile and to the allow-listed keys only, whatever the image says.
+ */
 static bool keys_are_allowed(const image *im)
 {
     bool ok = cpuu_profile_is_place(im->version, im->default_key, im->profile_key) &&
@@ -316,7 +318,7 @@ static cpuu_rc read_image(const void *data, size_t size, image *im, cpuu_error *
                     : cpuu_fail(err, CPUU_E_FORMAT, "it names keys a profile image cannot hold");
 }
 
-/* ---- restoring --------------------------------------------------------------------------------- */
+/* ---- restoring ------------------------------------------------------------------------------- */
 
 typedef struct restorer {
     cpuu_reg *reg;
@@ -332,8 +334,8 @@ static cpuu_rc staged(restorer *x, cpuu_rc rc)
 
 static cpuu_rc put(restorer *x, const char *key, const cpuu_reg_value *v)
 {
-    return staged(x, cpuu_edits_set(x->edits, key, v->name, v->type, v->data, v->size,
-                                    CPUU_MARK_NONE, NULL));
+    return staged(
+        x, cpuu_edits_set(x->edits, key, v->name, v->type, v->data, v->size, CPUU_MARK_NONE, NULL));
 }
 
 static bool same_content(const cpuu_reg_value *a, const cpuu_reg_value *b)
@@ -368,7 +370,8 @@ static cpuu_rc restore_changed(restorer *x, const char *key, const cpuu_reg_valu
     return rc;
 }
 
-/* Names were added, removed or moved: the whole list is written anew, so that its order is right. */
+/* Names were added, removed or moved: the whole list is written anew, so that its order is right.
+ */
 static cpuu_rc restore_all(restorer *x, const char *key, const cpuu_reg_values *now,
                            const image_key *k)
 {
@@ -494,7 +497,7 @@ cpuu_rc cpuu_profile_restore(cpuu_reg *reg, const void *data, size_t size, cpuu_
     return CPUU_OK;
 }
 
-/* ---- comparing --------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static char *describe(const cpuu_edit *e)
 {

@@ -104,7 +104,7 @@ static cpuu_rc read_services(cpuu_profile *p, cpuu_error *err)
     return rc;
 }
 
-/* ---- who an account belongs to: reference 5, in its reading order ------------------------------ */
+/* ---- who an account belongs to: reference 5, in its reading order ---------------------------- */
 
 /* Takes the first candidate and notices when a later one names somebody else. */
 static void candidate(char **slot, char *text, bool *disagree)
@@ -266,8 +266,8 @@ static cpuu_rc look_at_providers(cpuu_profile *p, const cpuu_service *service, c
     return rc;
 }
 
-/* Reference 4: service, else any of its providers, else (only one Exchange service, so no doubt) the
- * Outlook section; up to Outlook 2007 the Exchange global section when it has values. */
+/* Reference 4: service, else any of its providers, else (only one Exchange service, so no doubt)
+ * the Outlook section; up to Outlook 2007 the Exchange global section when it has values. */
 static cpuu_rc find_emsmdb(cpuu_profile *p, const cpuu_service *service, cpuu_account *a,
                            bool only_one, cpuu_error *err)
 {

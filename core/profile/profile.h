@@ -1,7 +1,7 @@
 /*
- * What an Outlook profile is, on top of any registry. Pure: reads a cpuu_reg (often the overlay view
- * of staged edits), writes edit lists, never touches a file or a clock. Facts: reference "Outlook
- * profile registry"; its section numbers are cited in the code.
+ * What an Outlook profile is, on top of any registry. Pure: reads a cpuu_reg (often the overlay
+ * view of staged edits), writes edit lists, never touches a file or a clock. Facts: reference
+ * "Outlook profile registry"; its section numbers are cited in the code.
  */
 #ifndef CPUU_PROFILE_PROFILE_H
 #define CPUU_PROFILE_PROFILE_H
@@ -38,45 +38,45 @@ bool cpuu_profile_name_is_temporary(const char *name);
 typedef struct cpuu_account { /* an Exchange account of the profile */
     char *subkey;             /* of the account manager key, "00000002"; NULL when only a service */
     uint32_t id;
-    char *service_section;    /* 32 hex digits */
+    char *service_section; /* 32 hex digits */
     char *emsmdb_section;
-    char *store_section;      /* primary store provider; NULL when not found */
-    char *smtp;               /* section 5 reading order; NULL when unknown */
-    char *legacy_dn;          /* NULL when unknown */
+    char *store_section; /* primary store provider; NULL when not found */
+    char *smtp;          /* section 5 reading order; NULL when unknown */
+    char *legacy_dn;     /* NULL when unknown */
     char *display_name;
-    char *ost_path;           /* NULL = online */
-    uint32_t config_flags;    /* 0x6601 */
+    char *ost_path;        /* NULL = online */
+    uint32_t config_flags; /* 0x6601 */
     bool cached;
-    bool has_disagreement;    /* the sources of section 5 name different mailboxes */
+    bool has_disagreement; /* the sources of section 5 name different mailboxes */
 } cpuu_account;
 
 typedef struct cpuu_service {
-    char *section;  /* 32 hex digits */
-    char *name;     /* MSEMS, MSUPST MS, CONTAB, ... */
+    char *section; /* 32 hex digits */
+    char *name;    /* MSEMS, MSUPST MS, CONTAB, ... */
     char *display_name;
     char **providers; /* sections of its stores, address books and transports, in that order */
     size_t n_providers;
-    bool missing;     /* listed, but there is no such section; name is then "" */
+    bool missing; /* listed, but there is no such section; name is then "" */
 } cpuu_service;
 
 typedef struct cpuu_profile {
-    cpuu_reg *reg;   /* borrowed */
+    cpuu_reg *reg; /* borrowed */
     char *name;
-    char *key;       /* full key of the profile */
-    char *root;      /* cpuu_profile_root.key */
+    char *key;  /* full key of the profile */
+    char *root; /* cpuu_profile_root.key */
     char *default_key;
     char *outlook_version;
     uint8_t uid[16]; /* 0102300b of the profile instance section; zero when missing */
     bool has_uid;
     bool is_default;
-    bool is_backup;     /* made by us: code 1 */
-    bool is_temporary;  /* CPUU_{GUID}: skipped by discovery */
-    unsigned mv_width;  /* 4 or 8; 0 when no multi-valued value tells */
+    bool is_backup;    /* made by us: code 1 */
+    bool is_temporary; /* CPUU_{GUID}: skipped by discovery */
+    unsigned mv_width; /* 4 or 8; 0 when no multi-valued value tells */
     cpuu_service *services;
     size_t n_services;
     cpuu_account *accounts; /* Exchange accounts, primary (first added) first */
     size_t n_accounts;
-    cpuu_arena arena;       /* owns all of the above */
+    cpuu_arena arena; /* owns all of the above */
 } cpuu_profile;
 
 cpuu_rc cpuu_profile_open(cpuu_reg *reg, const cpuu_profile_root *root, const char *name,
@@ -124,7 +124,7 @@ cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint
 typedef struct cpuu_profile_rules { /* settings that decide whether a profile may be processed */
     const char *const *allowed_services; /* AllowAdditionalServices; NULL-terminated */
     bool allow_all_services;
-    const char *const *domains;          /* ProcessedDomainsFQDNs; NULL-terminated; empty = all */
+    const char *const *domains; /* ProcessedDomainsFQDNs; NULL-terminated; empty = all */
     bool process_offline;
 } cpuu_profile_rules;
 
@@ -158,18 +158,18 @@ typedef struct cpuu_identity { /* a mailbox, as a profile names it */
     const char *smtp;
     const char *legacy_dn;
     const char *display_name;
-    const uint8_t *store_uid;     /* 16 bytes: mailbox GUID = record key; NULL = unknown */
-    cpuu_blob store_entryid;      /* wrapped v3; empty = unknown */
-    cpuu_blob inbox_entryid;      /* empty = unknown */
+    const uint8_t *store_uid; /* 16 bytes: mailbox GUID = record key; NULL = unknown */
+    cpuu_blob store_entryid;  /* wrapped v3; empty = unknown */
+    cpuu_blob inbox_entryid;  /* empty = unknown */
     const char *ews_url;
 } cpuu_identity;
 
 typedef struct cpuu_switch_options {
-    bool name_target_as_source;   /* -NameTrgStoreAsSrc: keep the store's display name */
-    bool disable_scp;             /* unless -DoNotModifyExcludeSCPLookup: AutoDiscover\ExcludeScpLookup = 1 */
-    bool remove_junk;             /* RemoveJunkEmailMessages: delete the account's junk settings */
-    const char *ost_path;         /* new OST path (a Windows path). NULL: an old path is removed and
-                                     Outlook makes its own, never the old file */
+    bool name_target_as_source; /* -NameTrgStoreAsSrc: keep the store's display name */
+    bool disable_scp; /* unless -DoNotModifyExcludeSCPLookup: AutoDiscover\ExcludeScpLookup = 1 */
+    bool remove_junk; /* RemoveJunkEmailMessages: delete the account's junk settings */
+    const char *ost_path; /* new OST path (a Windows path). NULL: an old path is removed and
+                             Outlook makes its own, never the old file */
 } cpuu_switch_options;
 
 /*
@@ -180,15 +180,14 @@ typedef struct cpuu_switch_options {
  */
 cpuu_rc cpuu_profile_switch(cpuu_profile *p, const cpuu_account *account,
                             const cpuu_identity *source, const cpuu_identity *target,
-                            const cpuu_switch_options *options, cpuu_edits *edits,
-                            cpuu_error *err);
+                            const cpuu_switch_options *options, cpuu_edits *edits, cpuu_error *err);
 
 /* Left-over mentions of the source (DN, SMTP, server, store UID; 8-bit and UTF-16, any case) in any
  * value of the profile. */
 typedef struct cpuu_leftover {
-    char *key;    /* relative to the profile */
-    char *value;  /* value name */
-    char *what;   /* "SMTP address", "legacyExchangeDN", "store UID" */
+    char *key;   /* relative to the profile */
+    char *value; /* value name */
+    char *what;  /* "SMTP address", "legacyExchangeDN", "store UID" */
 } cpuu_leftover;
 typedef struct cpuu_leftovers {
     cpuu_leftover *items;
@@ -199,7 +198,7 @@ cpuu_rc cpuu_profile_scan(cpuu_profile *p, const cpuu_identity *source, cpuu_lef
                           cpuu_error *err);
 void cpuu_leftovers_free(cpuu_leftovers *l);
 
-/* ---- marker, image, backup copy ------------------------------------------------------------- */
+/* ---- marker, image, backup copy -------------------------------------------------------------- */
 
 #define CPUU_MARKER_KEY "Software\\CPUU" /* <id>: journal, profile, target identity */
 
@@ -238,7 +237,8 @@ cpuu_rc cpuu_profile_copy(cpuu_profile *p, const char *new_name, const uint8_t n
  * `User Shell Folders` is resolved against the folder of the hive (%USERPROFILE%). CPUU_E_NOTFOUND
  * when it lies elsewhere or does not exist. Owned by the caller. */
 cpuu_rc cpuu_profile_user_dir(cpuu_reg *reg, uint32_t dir, char **out, cpuu_error *err);
-/* The same for a registry that is no hive file: `home` is the folder that stands for %USERPROFILE%. */
+/* The same for a registry that is no hive file: `home` is the folder that stands for %USERPROFILE%.
+ */
 cpuu_rc cpuu_profile_user_dir_in(cpuu_reg *reg, const char *home, uint32_t dir, char **out,
                                  cpuu_error *err);
 

@@ -13,8 +13,8 @@
 
 typedef struct needle {
     const char *what;
-    cpuu_buf text;  /* 8-bit (UTF-8) form, or the 16 bytes of a UID */
-    cpuu_buf wide;  /* UTF-16LE form; empty for a UID */
+    cpuu_buf text; /* 8-bit (UTF-8) form, or the 16 bytes of a UID */
+    cpuu_buf wide; /* UTF-16LE form; empty for a UID */
     bool is_text;
 } needle;
 

@@ -59,8 +59,8 @@ typedef struct cpuu_section { /* one key, read once */
 cpuu_rc cpuu_section_open(cpuu_profile *p, const char *name, cpuu_section *out, cpuu_error *err);
 cpuu_rc cpuu_section_open_key(cpuu_reg *reg, const char *key, cpuu_section *out, cpuu_error *err);
 void cpuu_section_close(cpuu_section *s);
-/* cpuu_reg_has_key() that tells "no" from "could not look": an image must not record a key as absent
- * because memory ran out. */
+/* cpuu_reg_has_key() that tells "no" from "could not look": an image must not record a key as
+ * absent because memory ran out. */
 cpuu_rc cpuu_key_exists(cpuu_reg *reg, const char *key, bool *exists, cpuu_error *err);
 /* The same for a section of the profile. */
 cpuu_rc cpuu_section_exists(cpuu_profile *p, const char *name, bool *exists, cpuu_error *err);
@@ -84,7 +84,8 @@ cpuu_rc cpuu_section_text(const cpuu_section *s, uint32_t id, cpuu_arena *arena,
  * UTF-16LE. *out NULL: not text. In `arena`. */
 cpuu_rc cpuu_value_text(const cpuu_reg_value *v, cpuu_arena *arena, char **out, cpuu_error *err);
 
-/* Whether a profile of that Outlook version can have that key, and DefaultProfile that other one. */
+/* Whether a profile of that Outlook version can have that key, and DefaultProfile that other one.
+ */
 bool cpuu_profile_is_place(const char *version, const char *default_key, const char *profile_key);
 /* Full key of a section, owned by the caller; NULL when out of memory. */
 char *cpuu_section_key(const cpuu_profile *p, const char *name);
@@ -96,6 +97,5 @@ size_t cpuu_uids_count(const cpuu_reg_value *v);
 bool cpuu_uids_has(const cpuu_reg_value *v, const uint8_t uid[16]);
 /* 32 hex digits of a UID in `arena`, or NULL. */
 char *cpuu_uid_text(cpuu_arena *arena, const uint8_t uid[16]);
-
 
 #endif

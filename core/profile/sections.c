@@ -92,7 +92,7 @@ cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint
     return rc;
 }
 
-/* ---- removing a provider ----------------------------------------------------------------------- */
+/* ---- removing a provider --------------------------------------------------------------------- */
 
 /* A list without one UID; an empty list is removed as a value (inferred: so it is for lists that
  * were never filled). */
@@ -104,8 +104,10 @@ static cpuu_rc without_uid(const cpuu_section *s, uint32_t tag, const uint8_t ui
     if (!cpuu_uids_has(v, uid))
         return CPUU_OK;
     if (v->size % 16)
-        return cpuu_fail(err, CPUU_E_FORMAT, "value '%s' of '%s' is not a list of UIDs; it is left "
-                         "alone", v->name, s->key);
+        return cpuu_fail(err, CPUU_E_FORMAT,
+                         "value '%s' of '%s' is not a list of UIDs; it is left "
+                         "alone",
+                         v->name, s->key);
     cpuu_buf b;
     cpuu_buf_init(&b, v->size);
     for (uint32_t i = 0; i < v->size; i += 16)

@@ -24,7 +24,7 @@ typedef struct job {
     cpuu_error *err;
 } job;
 
-/* ---- one property ------------------------------------------------------------------------------ */
+/* ---- one property ---------------------------------------------------------------------------- */
 
 static cpuu_rc set_property(job *j, const char *section, uint32_t tag, const void *data, size_t n,
                             cpuu_mark mark, const char *title)
@@ -96,7 +96,7 @@ static cpuu_rc new_name(job *j, const char *old, const char **out)
     return rc;
 }
 
-/* ---- the values of an Exchange section: reference 4.1 and 11.2 ----------------------------------- */
+/* ---- the values of an Exchange section: reference 4.1 and 11.2 ------------------------------- */
 
 typedef enum action {
     DELETE = 1,
@@ -295,7 +295,7 @@ static cpuu_rc switch_global(job *j)
     return rc;
 }
 
-/* ---- stores ------------------------------------------------------------------------------------ */
+/* ---- stores ---------------------------------------------------------------------------------- */
 
 static cpuu_rc switch_store_entryid(job *j, const cpuu_section *s)
 {
@@ -345,7 +345,8 @@ static cpuu_rc switch_public_texts(job *j, const char *section, const cpuu_secti
         if (rc >= 0 && old && !j->options->name_target_as_source) {
             rc = replaced(j, old, source_smtp(j), j->target->smtp, &text);
             if (rc >= 0 && text)
-                rc = set_text(j, section, tag, text, CPUU_MARK_INFERRED, "name of the public store");
+                rc =
+                    set_text(j, section, tag, text, CPUU_MARK_INFERRED, "name of the public store");
         }
         const cpuu_reg_value *v = cpuu_section_find(s, TAG(PR_PROFILE_USER_SMTP, types[i]));
         if (rc >= 0 && v)
@@ -381,7 +382,7 @@ static cpuu_rc switch_public(job *j)
     return rc;
 }
 
-/* ---- the account manager: reference 6 ------------------------------------------------------------ */
+/* ---- the account manager: reference 6 -------------------------------------------------------- */
 
 static cpuu_rc set_account_bytes(job *j, const cpuu_section *s, const cpuu_reg_value *v,
                                  const void *data, size_t n, cpuu_mark mark, const char *title)
@@ -418,7 +419,8 @@ static cpuu_rc switch_account_address(job *j, const cpuu_section *s, const char 
     if (rc < 0 || !v)
         return rc;
     if (!old)
-        return cpuu_fail(j->err, CPUU_E_FORMAT, "account: '%s' is not text; it is left alone", name);
+        return cpuu_fail(j->err, CPUU_E_FORMAT, "account: '%s' is not text; it is left alone",
+                         name);
     if (!strchr(old, '@'))
         return CPUU_OK;
     return set_account_text(j, s, v, j->target->smtp, mark, title);
@@ -448,12 +450,13 @@ static cpuu_rc switch_identity_eid(job *j, const cpuu_section *s)
         return CPUU_OK;
     if (!j->target->legacy_dn)
         return unset_value(j, s->key, v, CPUU_MARK_INFERRED, title);
-    if (v->type != CPUU_REG_BINARY ||
-        !cpuu_eid_decode((cpuu_blob){v->data, v->size}, &eid, NULL) || eid.kind != CPUU_EID_AB)
-        return cpuu_fail(j->err, CPUU_E_FORMAT,
-                         "account: 'Identity Eid' is not an address book EntryID; it is left alone");
-    eid.u.ab.dn = (cpuu_blob){(const uint8_t *)j->target->legacy_dn,
-                              (uint32_t)strlen(j->target->legacy_dn)};
+    if (v->type != CPUU_REG_BINARY || !cpuu_eid_decode((cpuu_blob){v->data, v->size}, &eid, NULL) ||
+        eid.kind != CPUU_EID_AB)
+        return cpuu_fail(
+            j->err, CPUU_E_FORMAT,
+            "account: 'Identity Eid' is not an address book EntryID; it is left alone");
+    eid.u.ab.dn =
+        (cpuu_blob){(const uint8_t *)j->target->legacy_dn, (uint32_t)strlen(j->target->legacy_dn)};
     cpuu_buf b;
     cpuu_buf_init(&b, 65536);
     cpuu_rc rc = CPUU_OK;
@@ -506,8 +509,10 @@ static cpuu_rc switch_delivery(job *j, const cpuu_section *s, bool own)
         return CPUU_OK;
     cpuu_blob store = {v->data, v->size};
     if (v->type != CPUU_REG_BINARY || !cpuu_eid_decode(store, &eid, NULL))
-        return own ? cpuu_fail(j->err, CPUU_E_FORMAT, "account: 'Delivery Store EntryID' is not an "
-                               "EntryID; it is left alone") : CPUU_OK;
+        return own ? cpuu_fail(j->err, CPUU_E_FORMAT,
+                               "account: 'Delivery Store EntryID' is not an "
+                               "EntryID; it is left alone")
+                   : CPUU_OK;
     if (own ? !cpuu_eid_is_mailbox(&eid) : !is_source_store(j, store, &eid))
         return CPUU_OK;
     if (!own && (j->target->store_entryid.size == 0 || j->target->inbox_entryid.size == 0))
@@ -615,7 +620,7 @@ static cpuu_rc switch_accounts(job *j)
     return rc;
 }
 
-/* ---- keys outside the profile (R11) --------------------------------------------------------------- */
+/* ---- keys outside the profile (R11) ---------------------------------------------------------- */
 
 static cpuu_rc exclude_scp(job *j)
 {
@@ -674,7 +679,7 @@ static cpuu_rc switch_outside(job *j)
     return rc < 0 ? rc : forget_streams(j);
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static cpuu_rc check_job(const job *j)
 {
@@ -691,11 +696,15 @@ static cpuu_rc check_job(const job *j)
 
 cpuu_rc cpuu_profile_switch(cpuu_profile *p, const cpuu_account *account,
                             const cpuu_identity *source, const cpuu_identity *target,
-                            const cpuu_switch_options *options, cpuu_edits *edits,
-                            cpuu_error *err)
+                            const cpuu_switch_options *options, cpuu_edits *edits, cpuu_error *err)
 {
-    job j = {.p = p, .account = account, .source = source, .target = target,
-             .options = options, .edits = edits, .err = err};
+    job j = {.p = p,
+             .account = account,
+             .source = source,
+             .target = target,
+             .options = options,
+             .edits = edits,
+             .err = err};
     size_t before = edits->count;
     cpuu_rc rc = check_job(&j);
     if (rc >= 0)

@@ -7,14 +7,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SHELL_FOLDERS                                                                              \
-    "Software\\Microsoft\\Windows\\CurrentVersion\\Explorer\\User Shell Folders"
-#define USERPROFILE "%USERPROFILE%"
+#define SHELL_FOLDERS "Software\\Microsoft\\Windows\\CurrentVersion\\Explorer\\User Shell Folders"
+#define USERPROFILE   "%USERPROFILE%"
 
 static const struct {
     uint32_t dir;
-    const char *value;   /* of User Shell Folders */
-    const char *usual;   /* where it is when the value is not there */
+    const char *value; /* of User Shell Folders */
+    const char *usual; /* where it is when the value is not there */
 } folders[] = {{CPUU_DIR_ROAMING, "AppData", USERPROFILE "\\AppData\\Roaming"},
                {CPUU_DIR_LOCAL, "Local AppData", USERPROFILE "\\AppData\\Local"}};
 

@@ -1,6 +1,6 @@
 /*
- * Properties of profile sections in MAPI terms: the registry encoding (reference 2.2, 2.3) is hidden
- * here, registry type and descriptor width of what is replaced are kept, and what cannot be
+ * Properties of profile sections in MAPI terms: the registry encoding (reference 2.2, 2.3) is
+ * hidden here, registry type and descriptor width of what is replaced are kept, and what cannot be
  * understood is neither handed out nor overwritten.
  */
 #include "profile/section.h"
@@ -11,9 +11,9 @@
 
 #include <string.h>
 
-#define MAX_VALUE            (16u << 20)
-#define MAPI_E_CORRUPT_DATA  0x8004011bu
-#define PT_BOOLEAN           0x000bu
+#define MAX_VALUE           (16u << 20)
+#define MAPI_E_CORRUPT_DATA 0x8004011bu
+#define PT_BOOLEAN          0x000bu
 
 /*
  * 8-bit text. The code page is the user's ANSI code page, which the profile does not name; Windows
@@ -21,10 +21,10 @@
  * number, as Windows does it, so every byte string survives reading and writing whatever its real
  * code page is. A character it does not have becomes '?', as Windows does it in 8-bit copies.
  */
-static const uint16_t cp1252[32] = {
-    0x20ac, 0x0081, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
-    0x2039, 0x0152, 0x008d, 0x017d, 0x008f, 0x0090, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-    0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0x009d, 0x017e, 0x0178};
+static const uint16_t cp1252[32] = {0x20ac, 0x0081, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021,
+                                    0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0x008d, 0x017d, 0x008f,
+                                    0x0090, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014,
+                                    0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0x009d, 0x017e, 0x0178};
 
 static void utf8_from_8bit(cpuu_buf *out, const uint8_t *p, uint32_t n)
 {
@@ -65,12 +65,12 @@ static bool text_from_utf8(cpuu_buf *out, bool wide, const uint8_t *utf8, uint32
     return !out->failed;
 }
 
-/* ---- stored -> value --------------------------------------------------------------------------- */
+/* ---- stored -> value ------------------------------------------------------------------------- */
 
 static uint32_t fixed_size(uint32_t type)
 {
     switch (type) {
-    case 0x0002: /* PtypInteger16; not observed in profiles, inferred */
+    case 0x0002:     /* PtypInteger16; not observed in profiles, inferred */
     case PT_BOOLEAN: /* observed: 2 bytes */
         return 2;
     case PT_LONG:
@@ -91,8 +91,7 @@ static uint32_t fixed_size(uint32_t type)
 
 static bool fixed_decode(uint32_t type, const cpuu_reg_value *v, cpuu_buf *out)
 {
-    bool right_type =
-        v->type == CPUU_REG_BINARY || (type == PT_LONG && v->type == CPUU_REG_DWORD);
+    bool right_type = v->type == CPUU_REG_BINARY || (type == PT_LONG && v->type == CPUU_REG_DWORD);
     if (!right_type || v->size != fixed_size(type))
         return false;
     if (type != PT_BOOLEAN)
@@ -208,8 +207,8 @@ cpuu_rc cpuu_profile_get(cpuu_profile *p, const char *section, uint32_t tag, cpu
     return rc;
 }
 
-static cpuu_rc decode_any(const cpuu_reg_value *v, uint32_t tag, cpuu_arena *arena,
-                          cpuu_value *out, cpuu_error *err)
+static cpuu_rc decode_any(const cpuu_reg_value *v, uint32_t tag, cpuu_arena *arena, cpuu_value *out,
+                          cpuu_error *err)
 {
     static const uint8_t corrupt[4] = {MAPI_E_CORRUPT_DATA & 0xff, MAPI_E_CORRUPT_DATA >> 8 & 0xff,
                                        MAPI_E_CORRUPT_DATA >> 16 & 0xff, MAPI_E_CORRUPT_DATA >> 24};
@@ -248,7 +247,7 @@ cpuu_rc cpuu_profile_get_all(cpuu_profile *p, const char *section, cpuu_arena *a
     return rc;
 }
 
-/* ---- value -> stored --------------------------------------------------------------------------- */
+/* ---- value -> stored ------------------------------------------------------------------------- */
 
 static bool value_to_list(const cpuu_value *v, cpuu_buf *list)
 {

@@ -97,8 +97,8 @@ static int set_number(gen_profile *g, const char *name, const char *value)
     const struct {
         const char *name;
         int *to;
-    } numbers[] = {{"online", &g->online}, {"public", &g->public_store},
-                   {"pop", &g->second_account}};
+    } numbers[] = {
+        {"online", &g->online}, {"public", &g->public_store}, {"pop", &g->second_account}};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (strcmp(name, numbers[i].name) != 0)
             continue;

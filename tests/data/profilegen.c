@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- bytes --------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 typedef struct bytes {
     uint8_t data[8192];
@@ -68,7 +68,7 @@ void gen_uid(const gen_profile *g, const char *label, uint8_t uid[16])
     memcpy(uid, h, 16);
 }
 
-/* ---- .reg text ----------------------------------------------------------------------------------- */
+/* ---- .reg text ------------------------------------------------------------------------------- */
 
 typedef struct gen {
     const gen_profile *g;
@@ -156,7 +156,7 @@ static void uid_value(gen *x, const char *name, const char *label)
     uids(x, name, &label, 1);
 }
 
-/* ---- multi-valued -------------------------------------------------------------------------------- */
+/* ---- multi-valued ---------------------------------------------------------------------------- */
 
 static void multi_binary(gen *x, const char *name, const bytes *items, size_t n)
 {
@@ -193,7 +193,7 @@ static void multi_text(gen *x, const char *name, int is_wide, const char *const 
     raw(x, name, b.data, b.n);
 }
 
-/* ---- EntryIDs ------------------------------------------------------------------------------------- */
+/* ---- EntryIDs -------------------------------------------------------------------------------- */
 
 /* [MS-OXCDATA] 2.2.4.3 with the block Outlook 2013 and later append (observed). */
 static void store_eid(bytes *b, int is_public, const char *server, const char *dn, const char *smtp,
@@ -258,7 +258,7 @@ static void own_store(const gen *x, bytes *b)
     store_eid(b, 0, x->g->server, x->g->dn, x->g->smtp, 0x0c);
 }
 
-/* ---- sections -------------------------------------------------------------------------------------- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 #define INSTALL_MSEMS  "{6485D26A-C2AC-11D1-AD3E-10A0C911C9C0}"
 #define INSTALL_CONTAB "{6485D266-C2AC-11D1-AD3E-10A0C911C9C0}"
@@ -326,7 +326,10 @@ static void provider(gen *x, const char *label, const char *of, const char *name
     wide(x, "001f3001", display);
     wide(x, "001f3006", name);
     uid_value(x, "01023d0c", of);
-    wide(x, "001f3d09", strcmp(of, "service") == 0 ? "MSEMS" : strcmp(of, "pst") == 0 ? "MSUPST MS" : "CONTAB");
+    wide(x, "001f3d09",
+         strcmp(of, "service") == 0 ? "MSEMS"
+         : strcmp(of, "pst") == 0   ? "MSUPST MS"
+                                    : "CONTAB");
     if (strcmp(of, "service") == 0)
         uid_value(x, "01023d15", "emsmdb");
 }
@@ -553,7 +556,7 @@ static void small_sections(gen *x)
     boolean(x, "000b0489", 1);
 }
 
-/* ---- account manager -------------------------------------------------------------------------------- */
+/* ---- account manager ------------------------------------------------------------------------- */
 
 /* REG_SZ since 16.0, REG_BINARY UTF-16 before. */
 static void account_text(gen *x, const char *name, const char *text)
@@ -635,14 +638,15 @@ static void accounts(gen *x)
     }
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 void gen_write(const gen_profile *g, FILE *out)
 {
     gen x = {g, out};
     fputs("Windows Registry Editor Version 5.00\r\n", out);
     fputs("\r\n[HKEY_CURRENT_USER\\Software\\Microsoft\\Windows\\CurrentVersion\\Explorer\\"
-          "User Shell Folders]\r\n", out);
+          "User Shell Folders]\r\n",
+          out);
     fputs("\"AppData\"=hex(2):", out);
     bytes b = {.n = 0};
     utf16(&b, "%USERPROFILE%\\AppData\\Roaming");
@@ -685,18 +689,26 @@ void gen_example(gen_profile *g)
     static const char org[] = "/o=SourceOrg/ou=Exchange Administrative Group "
                               "(FYDIBOHF23SPDLT)/cn=Recipients/cn=anna";
     memset(g, 0, sizeof(*g));
-    *g = (gen_profile){.width = 8, .version = "16.0", .profile = "Outlook",
-                       .user = "C:\\Users\\anna", .smtp = "anna.alder@source.example", .dn = org,
-                       .name = "Anna Alder", .server = "mail.source.example", .public_store = 1,
+    *g = (gen_profile){.width = 8,
+                       .version = "16.0",
+                       .profile = "Outlook",
+                       .user = "C:\\Users\\anna",
+                       .smtp = "anna.alder@source.example",
+                       .dn = org,
+                       .name = "Anna Alder",
+                       .server = "mail.source.example",
+                       .public_store = 1,
                        .pst = "C:\\Users\\anna\\Documents\\Archive.pst"};
     gen_uid(g, "mailbox", g->guid);
     gen_folder inbox;
     folder(&inbox, "Inbox", g->guid, 1);
     memcpy(g->inbox, inbox.eid, sizeof(inbox.eid));
     g->n_boxes = 2;
-    g->boxes[0] = (gen_box){.smtp = "ben.birch@source.example", .name = "Ben Birch",
+    g->boxes[0] = (gen_box){.smtp = "ben.birch@source.example",
+                            .name = "Ben Birch",
                             .dn = "/o=SourceOrg/cn=Recipients/cn=ben"};
-    g->boxes[1] = (gen_box){.smtp = "helpdesk@source.example", .name = "Help Desk",
+    g->boxes[1] = (gen_box){.smtp = "helpdesk@source.example",
+                            .name = "Help Desk",
                             .dn = "/o=SourceOrg/cn=Recipients/cn=helpdesk"};
     gen_uid(g, "ben", g->boxes[0].guid);
     gen_uid(g, "helpdesk", g->boxes[1].guid);

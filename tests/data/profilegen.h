@@ -31,12 +31,12 @@ typedef struct gen_profile {
     const char *profile; /* its name */
     const char *user;    /* folder of the user on Windows, "C:\Users\anna" */
     const char *smtp, *dn, *name, *server;
-    uint8_t guid[16];    /* mailbox GUID = record key */
+    uint8_t guid[16]; /* mailbox GUID = record key */
     uint8_t inbox[46];
-    int online;          /* no offline file */
+    int online; /* no offline file */
     int public_store;
-    int second_account;  /* a POP account that delivers into the mailbox */
-    const char *pst;     /* path, NULL = none */
+    int second_account; /* a POP account that delivers into the mailbox */
+    const char *pst;    /* path, NULL = none */
     gen_box boxes[GEN_MAX];
     size_t n_boxes;
     gen_folder contacts[GEN_MAX]; /* shown in the Outlook Address Book */

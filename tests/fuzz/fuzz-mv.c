@@ -1,4 +1,5 @@
-/* Multi-valued registry values: what decodes encodes to the same bytes. The first byte is the type. */
+/* Multi-valued registry values: what decodes encodes to the same bytes. The first byte is the type.
+ */
 #include <cpuu/formats/mv.h>
 
 #include <stdlib.h>
@@ -8,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint32_t types[] = {CPUU_MV_LONG, CPUU_MV_STRING8, CPUU_MV_UNICODE, CPUU_MV_BINARY};
+    static const uint32_t types[] = {CPUU_MV_LONG, CPUU_MV_STRING8, CPUU_MV_UNICODE,
+                                     CPUU_MV_BINARY};
     if (size < 1)
         return 0;
     uint32_t type = types[data[0] & 3];

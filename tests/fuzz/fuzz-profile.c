@@ -1,6 +1,6 @@
-/* A whole registry as .reg text: every profile in it is read, checked, classified, scanned, switched,
- * imaged and restored. A refusal stages nothing; the image of the switched profile brings back the
- * old one. */
+/* A whole registry as .reg text: every profile in it is read, checked, classified, scanned,
+ * switched, imaged and restored. A refusal stages nothing; the image of the switched profile brings
+ * back the old one. */
 #include "profile/profile.h"
 
 #include <stdlib.h>
@@ -9,7 +9,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const cpuu_identity source = {.smtp = "anna.alder@source.example",
-                                     .legacy_dn = "/o=SourceOrg/cn=anna", .display_name = "Anna"};
+                                     .legacy_dn = "/o=SourceOrg/cn=anna",
+                                     .display_name = "Anna"};
 static const cpuu_identity target = {.smtp = "anna@target.example", .legacy_dn = "/o=T/cn=anna"};
 
 static void switch_and_back(cpuu_reg *reg, cpuu_profile *p, const cpuu_account *a)

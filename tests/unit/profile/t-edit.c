@@ -1,7 +1,7 @@
 /*
  * Reading and staging properties, classification, removing a provider, marker, copy, user folders:
- * on profiles of the generator in tests/data, both widths, Outlook 15.0 and 16.0. Expected bytes are
- * those of the layout rules (reference 2), written out.
+ * on profiles of the generator in tests/data, both widths, Outlook 15.0 and 16.0. Expected bytes
+ * are those of the layout rules (reference 2), written out.
  */
 #include "fixture.h"
 
@@ -104,7 +104,7 @@ static size_t findings(cpuu_profile *p)
     return n;
 }
 
-/* ---- model ------------------------------------------------------------------------------------------ */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 START_TEST(a_generated_profile_is_read)
 {
@@ -136,7 +136,8 @@ START_TEST(sources_that_disagree_are_noticed)
     world w;
     start_variant(&w, 0);
     char *key = section_key(&w, "emsmdb");
-    char *text = cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\%s]\n\"001e6603\"=\"/o=Other/cn=x\"\n", key);
+    char *text =
+        cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\%s]\n\"001e6603\"=\"/o=Other/cn=x\"\n", key);
     reg_add_text(w.reg, text);
     cpuu_profile *p = open_profile(w.reg, "Outlook");
     ck_assert(p->accounts[0].has_disagreement);
@@ -148,7 +149,122 @@ START_TEST(sources_that_disagree_are_noticed)
 }
 END_TEST
 
-/* ---- classification ---------------------------------------------------------------------------------- */
+/* The sections of a second Exchange account, hung into all lists the way Outlook does. */
+static void append_uid(world *w, cpuu_edits *e, const char *key, const char *name,
+                       const char *label)
+{
+    uint8_t list[512];
+    const char *old = hex_of(w->reg, key, name);
+    size_t n = strlen(old) / 2;
+    ck_assert(cpuu_unhex(list, old, n));
+    gen_uid(&w->g, label, list + n);
+    ck_assert_int_eq(
+        cpuu_edits_set(e, key, name, CPUU_REG_BINARY, list, (uint32_t)n + 16, CPUU_MARK_NONE, NULL),
+        CPUU_OK);
+}
+
+static void set_wide(cpuu_edits *e, const char *key, const char *name, const char *text)
+{
+    cpuu_buf b;
+    cpuu_buf_init(&b, 1024);
+    ck_assert(cpuu_buf_utf16(&b, text, true));
+    ck_assert_int_eq(cpuu_edits_set(e, key, name, CPUU_REG_BINARY, b.data, (uint32_t)b.size,
+                                    CPUU_MARK_NONE, NULL),
+                     CPUU_OK);
+    cpuu_buf_free(&b);
+}
+
+static void add_second_account(world *w, const char *subkey)
+{
+    static const uint8_t primary_store[16] = {0x54, 0x94, 0xa1, 0xc0, 0x29, 0x7f, 0x10, 0x1b,
+                                              0xa5, 0x87, 0x08, 0x00, 0x2b, 0x2a, 0x25, 0x17};
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_edits e;
+    cpuu_edits_init(&e);
+    char *master = cpuu_reg_join(w->p->key, CPUU_SECTION_MASTER);
+    char *service = section_key(w, "service 2"), *store = section_key(w, "store 2");
+    char *emsmdb = section_key(w, "emsmdb 2");
+    char *account = cpuu_asprintf("%s\\" CPUU_SECTION_ACCOUNTS "\\%s", w->p->key, subkey);
+    char *const keys[] = {service, store, emsmdb, account};
+    for (size_t i = 0; i < 4; i++)
+        OK(cpuu_edits_create_key(&e, keys[i], CPUU_MARK_NONE, NULL));
+    append_uid(w, &e, master, "01023d0e", "service 2");
+    append_uid(w, &e, master, "01023d00", "store 2");
+    append_uid(w, &e, service, "01023d00", "store 2");
+    append_uid(w, &e, service, "01023d15", "emsmdb 2");
+    append_uid(w, &e, store, "01023d0c", "service 2");
+    append_uid(w, &e, store, "01023d15", "emsmdb 2");
+    append_uid(w, &e, account, "Service UID", "service 2");
+    OK(cpuu_edits_set(&e, store, "01023414", CPUU_REG_BINARY, primary_store, 16, CPUU_MARK_NONE,
+                      NULL));
+    set_wide(&e, service, "001f3d09", "MSEMS");
+    set_wide(&e, emsmdb, "001f6641", "SMTP:anna@other.example");
+    OK(cpuu_edits_set_sz(&e, account, "Service Name", "MSEMS", CPUU_MARK_NONE, NULL));
+    OK(cpuu_reg_apply(w->reg, &e, &err));
+    cpuu_edits_free(&e);
+    for (size_t i = 0; i < 4; i++)
+        cpuu_free(keys[i]);
+    cpuu_free(master);
+}
+
+static void set_primary(world *w, const char *label)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_edits e;
+    uint8_t uid[16];
+    cpuu_edits_init(&e);
+    char *key = cpuu_reg_join(w->p->key, CPUU_SECTION_OUTLOOK);
+    gen_uid(&w->g, label, uid);
+    OK(cpuu_edits_set(&e, key, "01023d15", CPUU_REG_BINARY, uid, 16, CPUU_MARK_NONE, NULL));
+    OK(cpuu_reg_apply(w->reg, &e, &err));
+    cpuu_free(key);
+    cpuu_edits_free(&e);
+}
+
+static void check_order(world *w, const char *first, const char *second)
+{
+    cpuu_profile *p = open_profile(w->reg, "Outlook");
+    ck_assert_uint_eq(p->n_accounts, 2);
+    ck_assert_str_eq(p->accounts[0].smtp, first);
+    ck_assert_str_eq(p->accounts[1].smtp, second);
+    cpuu_profile_free(p);
+}
+
+/* The primary account is the one the Outlook section points to, not the lowest id. */
+START_TEST(the_primary_account_comes_first)
+{
+    world w;
+    cpuu_error err = CPUU_ERROR_INIT;
+    start_variant(&w, 0);
+    add_second_account(&w, "00000005");
+    check_order(&w, w.g.smtp, "anna@other.example");
+    set_primary(&w, "emsmdb 2");
+    check_order(&w, "anna@other.example", w.g.smtp);
+    set_primary(&w, "no such section");
+    check_order(&w, w.g.smtp, "anna@other.example"); /* the lowest id */
+
+    set_primary(&w, "emsmdb"); /* the switch leaves the other account alone */
+    cpuu_profile *p = open_profile(w.reg, "Outlook");
+    ck_assert_uint_eq(findings(p), 0);
+    cpuu_identity source = {.smtp = w.g.smtp, .legacy_dn = w.g.dn};
+    cpuu_identity target = {.smtp = "anna@target.example", .legacy_dn = "/o=T/cn=anna"};
+    cpuu_switch_options o = {.disable_scp = true};
+    OK(cpuu_profile_switch(p, &p->accounts[0], &source, &target, &o, &w.edits, &err));
+    for (size_t i = 0; i < w.edits.count; i++) {
+        const char *key = w.edits.items[i].key;
+        ck_assert_ptr_null(strstr(key, section(&w, "emsmdb 2")));
+        ck_assert_ptr_null(strstr(key, section(&w, "store 2")));
+        ck_assert_ptr_null(strstr(key, "00000005"));
+    }
+    OK(cpuu_reg_apply(w.reg, &w.edits, &err));
+    cpuu_edits_truncate(&w.edits, 0);
+    check_order(&w, "anna@target.example", "anna@other.example");
+    cpuu_profile_free(p);
+    finish(&w);
+}
+END_TEST
+
+/* ---- classification -------------------------------------------------------------------------- */
 
 static int classify(cpuu_profile *p, const char *const *domains, bool offline)
 {
@@ -221,7 +337,7 @@ START_TEST(empty_and_damaged_profiles_are_not_resolved)
 }
 END_TEST
 
-/* ---- discovery ----------------------------------------------------------------------------------------- */
+/* ---- discovery ------------------------------------------------------------------------------- */
 
 START_TEST(the_newest_root_with_a_profile_comes_first)
 {
@@ -230,17 +346,17 @@ START_TEST(the_newest_root_with_a_profile_comes_first)
     cpuu_profile_roots r;
     OK(cpuu_profile_discover(reg, &r, &err));
     ck_assert_uint_eq(r.count, 0);
-    reg_add_text(reg, HEAD
-                 "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\16.0\\Outlook\\Profiles\\"
-                 "CPUU_{01020304-0506-0708-090a-0b0c0d0e0f10}]\n"
-                 "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\15.0\\Outlook]\n"
-                 "\"DefaultProfile\"=\"B\303\274ro\"\n"
-                 "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\15.0\\Outlook\\Profiles\\"
-                 "B\303\274ro]\n"
-                 "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\15.0\\Outlook\\Profiles\\"
-                 "CPUU_Backup_1]\n"
-                 "[HKEY_CURRENT_USER\\Software\\Microsoft\\Windows NT\\CurrentVersion\\"
-                 "Windows Messaging Subsystem\\Profiles\\Old]\n");
+    reg_add_text(reg,
+                 HEAD "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\16.0\\Outlook\\Profiles\\"
+                      "CPUU_{01020304-0506-0708-090a-0b0c0d0e0f10}]\n"
+                      "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\15.0\\Outlook]\n"
+                      "\"DefaultProfile\"=\"B\303\274ro\"\n"
+                      "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\15.0\\Outlook\\Profiles\\"
+                      "B\303\274ro]\n"
+                      "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\15.0\\Outlook\\Profiles\\"
+                      "CPUU_Backup_1]\n"
+                      "[HKEY_CURRENT_USER\\Software\\Microsoft\\Windows NT\\CurrentVersion\\"
+                      "Windows Messaging Subsystem\\Profiles\\Old]\n");
     OK(cpuu_profile_discover(reg, &r, &err));
     ck_assert_uint_eq(r.count, 2); /* 16.0 holds only a temporary profile */
     ck_assert_str_eq(r.items[0].outlook_version, "15.0");
@@ -262,7 +378,7 @@ START_TEST(the_newest_root_with_a_profile_comes_first)
 }
 END_TEST
 
-/* ---- values ------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void check_get(world *w, const char *label, uint32_t tag, const char *hex)
 {
@@ -283,16 +399,17 @@ static cpuu_rc put(world *w, const char *label, uint32_t tag, const char *hex, c
     size_t n = strlen(hex) / 2;
     ck_assert(cpuu_unhex(data, hex, n));
     cpuu_value v = {tag, (uint32_t)n, data};
-    return cpuu_profile_set(w->p, &w->edits, section(w, label), &v, CPUU_MARK_OBSERVED, "test", err);
+    return cpuu_profile_set(w->p, &w->edits, section(w, label), &v, CPUU_MARK_OBSERVED, "test",
+                            err);
 }
 
 START_TEST(values_are_read_in_mapi_terms)
 {
     world w;
     start_variant(&w, _i);
-    check_get(&w, "settings 2", 0x0489000b, "01");     /* boolean: 2 bytes stored, 1 byte given */
+    check_get(&w, "settings 2", 0x0489000b, "01"); /* boolean: 2 bytes stored, 1 byte given */
     check_get(&w, "settings 2", 0x041b0003, "06000000");
-    check_get(&w, "settings 2", 0x0419001f, "");       /* an empty text */
+    check_get(&w, "settings 2", 0x0419001f, ""); /* an empty text */
     check_get(&w, "store", 0x660c001e, "6d61696c2e736f757263652e6578616d706c65");
     check_get(&w, "contab", 0x3d0f101e, "010000000a000000636f6e7461622e646c6c");
     check_get(&w, "contab book", 0x6628101f,
@@ -378,7 +495,8 @@ START_TEST(what_is_not_understood_is_not_overwritten)
     char *text = cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\%s]\n"
                                     "\"101f6628\"=hex:02,00,00,00,ff,ff,ff,ff\n"
                                     "\"001f3001\"=hex:41\n\"00033009\"=hex:01\n"
-                                    "\"10401234\"=hex:01,02,03,04,05,06,07,08\n", key);
+                                    "\"10401234\"=hex:01,02,03,04,05,06,07,08\n",
+                               key);
     reg_add_text(w.reg, text);
     ck_assert_int_eq(put(&w, "contab book", 0x6628101f, "010000000100000041", &err), CPUU_E_FORMAT);
     ck_assert_ptr_nonnull(strstr(err.text, "101f6628"));
@@ -402,7 +520,7 @@ START_TEST(what_is_not_understood_is_not_overwritten)
 }
 END_TEST
 
-/* ---- sections and providers ---------------------------------------------------------------------------- */
+/* ---- sections and providers ------------------------------------------------------------------ */
 
 static size_t count_sections(world *w, uint32_t role, const char *filter)
 {
@@ -486,15 +604,18 @@ START_TEST(a_half_removed_provider_is_a_fatal_finding)
 }
 END_TEST
 
-/* ---- switch details -------------------------------------------------------------------------------------- */
+/* ---- switch details -------------------------------------------------------------------------- */
 
 static cpuu_rc switch_to(world *w, const cpuu_switch_options *o, cpuu_error *err)
 {
     static const uint8_t inbox[46] = {0, 0, 0, 0, 7};
     cpuu_identity source = {.smtp = w->g.smtp, .legacy_dn = w->g.dn, .display_name = w->g.name};
-    cpuu_identity target = {.smtp = "anna@target.example", .legacy_dn = "/o=T/cn=anna",
-                            .display_name = "Anna A.", .store_uid = inbox,
-                            .store_entryid = {inbox, 46}, .inbox_entryid = {inbox, 46}};
+    cpuu_identity target = {.smtp = "anna@target.example",
+                            .legacy_dn = "/o=T/cn=anna",
+                            .display_name = "Anna A.",
+                            .store_uid = inbox,
+                            .store_entryid = {inbox, 46},
+                            .inbox_entryid = {inbox, 46}};
     return cpuu_profile_switch(w->p, &w->p->accounts[0], &source, &target, o, &w->edits, err);
 }
 
@@ -549,7 +670,8 @@ START_TEST(options_of_the_switch)
     ck_assert_str_eq(hex_in(&w, "settings 2", "0003041b"), "");
     ck_assert_str_eq(hex_in(&w, "settings 2", "000b0489"), "0100");
     ck_assert_str_eq(text_of(w.p, section(&w, "emsmdb"), 0x6610001f), "(none)"); /* no old OST */
-    ck_assert(!cpuu_reg_has_key(w.view, "Software\\Microsoft\\Office\\16.0\\Outlook\\AutoDiscover"));
+    ck_assert(
+        !cpuu_reg_has_key(w.view, "Software\\Microsoft\\Office\\16.0\\Outlook\\AutoDiscover"));
     cpuu_edits_truncate(&w.edits, 0);
     o = (cpuu_switch_options){.disable_scp = true, .ost_path = "D:\\x.ost"};
     OK(switch_to(&w, &o, &err));
@@ -559,9 +681,11 @@ START_TEST(options_of_the_switch)
     ck_assert_str_eq(text_of(w.p, section(&w, "settings 2"), 0x0418001f),
                      "friend@elsewhere.example;");
     ck_assert_str_eq(text_of(w.p, section(&w, "emsmdb"), 0x6610001f), "D:\\x.ost");
-    ck_assert_str_eq(text_of(w.p, section(&w, "box0"), 0x6641001f), "SMTP:ben.birch@source.example");
+    ck_assert_str_eq(text_of(w.p, section(&w, "box0"), 0x6641001f),
+                     "SMTP:ben.birch@source.example");
     ck_assert_str_eq(hex_of(w.view, "Software\\Microsoft\\Office\\16.0\\Outlook\\AutoDiscover",
-                            "ExcludeScpLookup"), "01000000");
+                            "ExcludeScpLookup"),
+                     "01000000");
     finish(&w);
 }
 END_TEST
@@ -597,7 +721,7 @@ START_TEST(an_account_that_delivers_into_the_mailbox_follows)
 }
 END_TEST
 
-/* ---- image ------------------------------------------------------------------------------------------------ */
+/* ---- image ----------------------------------------------------------------------------------- */
 
 START_TEST(a_restore_undoes_any_change_below_the_profile)
 {
@@ -606,7 +730,8 @@ START_TEST(a_restore_undoes_any_change_below_the_profile)
     start_variant(&w, _i);
     char *key = cpuu_reg_join(w.p->key, "Odd");
     char *text = cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\%s]\n\"odd\"=hex(1):41,00,42\n"
-                                    "\"none\"=hex(0):\n@=hex(7):01\n\"Big\"=hex(1b):00\n", key);
+                                    "\"none\"=hex(0):\n@=hex(7):01\n\"Big\"=hex(1b):00\n",
+                               key);
     reg_add_text(w.reg, text);
     cpuu_free(text);
     char *before = reg_dump(w.reg, "");
@@ -614,15 +739,16 @@ START_TEST(a_restore_undoes_any_change_below_the_profile)
     cpuu_buf_init(&image, 1 << 24);
     OK(cpuu_profile_image(w.p, &image, &err));
 
-    text = cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\%s]\n\"odd\"=\"x\"\n\"none\"=-\n\"new\"=dword:1\n"
-                              "[HKEY_CURRENT_USER\\%s\\Sub\\Deeper]\n\"a\"=\"b\"\n"
-                              "[HKEY_CURRENT_USER\\%s\\" CPUU_SECTION_ACCOUNTS "\\00000009]\n"
-                              "\"clsid\"=\"x\"\n"
-                              "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\%s\\Outlook]\n"
-                              "\"DefaultProfile\"=\"Else\"\n"
-                              "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\%s\\Outlook\\"
-                              "AutoDiscover]\n\"ExcludeScpLookup\"=dword:1\n",
-                         key, key, w.p->key, w.g.version, w.g.version);
+    text =
+        cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\%s]\n\"odd\"=\"x\"\n\"none\"=-\n\"new\"=dword:1\n"
+                           "[HKEY_CURRENT_USER\\%s\\Sub\\Deeper]\n\"a\"=\"b\"\n"
+                           "[HKEY_CURRENT_USER\\%s\\" CPUU_SECTION_ACCOUNTS "\\00000009]\n"
+                           "\"clsid\"=\"x\"\n"
+                           "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\%s\\Outlook]\n"
+                           "\"DefaultProfile\"=\"Else\"\n"
+                           "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\%s\\Outlook\\"
+                           "AutoDiscover]\n\"ExcludeScpLookup\"=dword:1\n",
+                      key, key, w.p->key, w.g.version, w.g.version);
     reg_add_text(w.reg, text);
     cpuu_free(text);
     cpuu_edits back;
@@ -681,7 +807,7 @@ START_TEST(a_damaged_image_is_refused)
 }
 END_TEST
 
-/* ---- marker, copy, folders ----------------------------------------------------------------------------------- */
+/* ---- marker, copy, folders ------------------------------------------------------------------- */
 
 START_TEST(a_marker_comes_and_goes_without_a_trace)
 {
@@ -777,7 +903,8 @@ START_TEST(user_folders_are_found_without_regard_to_case)
     for (size_t i = 0; i < 5; i++) {
         char *text = cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\Software\\Microsoft\\Windows\\"
                                         "CurrentVersion\\Explorer\\User Shell Folders]\n"
-                                        "\"AppData\"=\"%s\"\n", elsewhere[i]);
+                                        "\"AppData\"=\"%s\"\n",
+                                   elsewhere[i]);
         reg_add_text(w.reg, text);
         cpuu_free(text);
         ck_assert_int_eq(cpuu_profile_user_dir_in(w.reg, home, CPUU_DIR_ROAMING, &dir, &err),
@@ -792,12 +919,86 @@ START_TEST(user_folders_are_found_without_regard_to_case)
 }
 END_TEST
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* Everything that stages edits one by one, in a row. */
+static cpuu_rc stage_all(world *w, const char *home, cpuu_error *err)
+{
+    cpuu_arena arena = {0};
+    cpuu_marker mine = {(char *)"id", w->p->key, (char *)"", (char *)"a@t.example"}, m;
+    cpuu_value one = {0x6628101f, 9, (const uint8_t *)"\1\0\0\0\1\0\0\0A"}, *all;
+    cpuu_value eight = {0x6624101e, 9, (const uint8_t *)"\1\0\0\0\1\0\0\0A"};
+    char **names, *dir = NULL, book[33], box[33];
+    size_t n;
+    uint32_t n32;
+    strcpy(book, section(w, "contab book"));
+    strcpy(box, section(w, "box0"));
+    cpuu_rc rc = cpuu_profile_get_all(w->p, book, &arena, &all, &n32, err);
+    if (rc >= 0)
+        rc = cpuu_profile_set(w->p, &w->edits, book, &one, CPUU_MARK_OBSERVED, "t", err);
+    if (rc >= 0)
+        rc = cpuu_profile_set(w->p, &w->edits, book, &eight, CPUU_MARK_OBSERVED, "t", err);
+    if (rc >= 0)
+        rc = cpuu_profile_unset(w->p, &w->edits, book, 0x66211003, CPUU_MARK_OBSERVED, "t", err);
+    if (rc >= 0)
+        rc = cpuu_profile_sections(w->p, &w->p->accounts[0], CPUU_ROLE_PROVIDERS, "MSEMS", &arena,
+                                   &names, &n, err);
+    if (rc >= 0)
+        rc = cpuu_profile_remove_provider(w->p, &w->edits, box, err);
+    if (rc >= 0)
+        rc = cpuu_marker_write(&w->edits, &mine, err);
+    if (rc >= 0)
+        rc = cpuu_marker_read(w->view, w->p->key, &arena, &m, err);
+    if (rc >= 0)
+        rc = cpuu_marker_remove(w->view, &w->edits, w->p->key, err);
+    if (rc >= 0)
+        rc = cpuu_profile_user_dir_in(w->reg, home, CPUU_DIR_ROAMING, &dir, err);
+    cpuu_free(dir);
+    cpuu_arena_free(&arena);
+    return rc;
+}
+
+START_TEST(staging_survives_every_failing_allocation)
+{
+    char home[] = "/tmp/cpuu-t-profile-XXXXXX", path[128];
+    static const char *const parts[] = {"", "/AppData", "/AppData/Roaming",
+                                        "/AppData/Roaming/Microsoft",
+                                        "/AppData/Roaming/Microsoft/Outlook"};
+    ck_assert_ptr_nonnull(mkdtemp(home));
+    for (size_t i = 1; i < 5; i++) {
+        snprintf(path, sizeof(path), "%s%s", home, parts[i]);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+    }
+    world w;
+    start_variant(&w, 1);
+    unsigned long n = 1;
+    for (bool done = false; !done; n++) {
+        cpuu_error err = CPUU_ERROR_INIT;
+        fail_allocation(n);
+        cpuu_rc rc = stage_all(&w, home, &err);
+        done = !allocation_failed();
+        fail_allocation(0);
+        ck_assert_msg(rc == (done ? CPUU_OK : CPUU_E_NOMEM), "%lu: %d %s", n, rc, err.text);
+        cpuu_edits_truncate(&w.edits, 0);
+    }
+    printf("%lu allocations of staging\n", n);
+    ck_assert_uint_gt(n, 200);
+    finish(&w);
+    for (size_t i = 5; i-- > 0;) {
+        snprintf(path, sizeof(path), "%s%s", home, parts[i]);
+        rmdir(path);
+    }
+}
+END_TEST
+
 Suite *edit_suite(void)
 {
     Suite *s = suite_create("edit");
     TCase *t = tcase_create("edit");
     tcase_add_loop_test(t, a_generated_profile_is_read, 0, N_VARIANTS);
     tcase_add_test(t, sources_that_disagree_are_noticed);
+    tcase_add_test(t, the_primary_account_comes_first);
+    tcase_add_test(t, staging_survives_every_failing_allocation);
     tcase_add_test(t, classification_follows_the_guide);
     tcase_add_test(t, empty_and_damaged_profiles_are_not_resolved);
     tcase_add_test(t, the_newest_root_with_a_profile_comes_first);

@@ -1,6 +1,7 @@
 /*
- * Profiles in offline hives: the real Outlook 2010 profile against the text that an independent tool
- * exported from the same hive, and a whole update and undo of a generated profile in a hive file.
+ * Profiles in offline hives: the real Outlook 2010 profile against the text that an independent
+ * tool exported from the same hive, and a whole update and undo of a generated profile in a hive
+ * file.
  */
 #include "fixture.h"
 
@@ -60,7 +61,8 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The lines of a dump, each with its key in front, sorted: the two sources order them differently. */
+/* The lines of a dump, each with its key in front, sorted: the two sources order them differently.
+ */
 static char *normal(char *dump)
 {
     size_t n = 0, cap = 0;

@@ -48,8 +48,9 @@ static const struct {
     {CPUU_MV_STRING8, 4, "01000000 08000000 6100", "01000000 01000000 61"},
     /* padding after every element, the last one included; an empty element has the offset of the
      * current end */
-    {CPUU_MV_BINARY, 4, "03000000 05000000 1c000000 00000000 24000000 01000000 24000000"
-                        "0102030405000000 ff000000",
+    {CPUU_MV_BINARY, 4,
+     "03000000 05000000 1c000000 00000000 24000000 01000000 24000000"
+     "0102030405000000 ff000000",
      "03000000 05000000 0102030405 00000000 01000000 ff"},
     {CPUU_MV_BINARY, 8,
      "02000000 0000000000000000 2400000000000000 0200000000000000 2400000000000000 aabb0000",
@@ -89,12 +90,12 @@ static const struct {
     {CPUU_MV_BINARY, "", "count"},
     {CPUU_MV_BINARY, "00000000 00", "value"},
     {CPUU_MV_STRING8, "01000000 09000000 6100", "first offset"},
-    {CPUU_MV_STRING8, "01000000 08000000 61", "element"},           /* no NUL */
-    {CPUU_MV_STRING8, "01000000 08000000 6100 00", "value"},        /* a tail */
-    {CPUU_MV_UNICODE, "01000000 08000000 6100", "element"},         /* no NUL */
+    {CPUU_MV_STRING8, "01000000 08000000 61", "element"},                /* no NUL */
+    {CPUU_MV_STRING8, "01000000 08000000 6100 00", "value"},             /* a tail */
+    {CPUU_MV_UNICODE, "01000000 08000000 6100", "element"},              /* no NUL */
     {CPUU_MV_STRING8, "02000000 0c000000 0d000000 6100 6200", "offset"}, /* overlapping */
     {CPUU_MV_BINARY, "01000000 01000000 0c000000 ff000100", "padding"},
-    {CPUU_MV_BINARY, "01000000 01000000 0c000000 ff", "padding"},   /* truncated */
+    {CPUU_MV_BINARY, "01000000 01000000 0c000000 ff", "padding"}, /* truncated */
     {CPUU_MV_BINARY, "01000000 ffffffff 0c000000 ff000000", "element"},
     {CPUU_MV_BINARY, "01000000 0100000001000000 1400000000000000 ff000000", "length"},
     {CPUU_MV_BINARY, "ffffff1f 00000000 fcffffff", "count"},
@@ -143,7 +144,7 @@ START_TEST(a_list_that_does_not_suit_its_type_is_refused)
 }
 END_TEST
 
-/* ---- every value of the samples ---------------------------------------------------------------- */
+/* ---- every value of the samples -------------------------------------------------------------- */
 
 typedef struct tally {
     unsigned width4, width8, none;
@@ -152,7 +153,8 @@ typedef struct tally {
 static bool is_multi(const char *name, uint32_t *type)
 {
     uint8_t t[2];
-    if (strlen(name) != 8 || name[0] != '1' || !cpuu_unhex(t, (char[]){name[0], name[1], name[2], name[3], 0}, 2))
+    if (strlen(name) != 8 || name[0] != '1' ||
+        !cpuu_unhex(t, (char[]){name[0], name[1], name[2], name[3], 0}, 2))
         return false;
     *type = (uint32_t)t[0] << 8 | t[1];
     return true;

@@ -51,10 +51,13 @@ static bool open_world(world *w, const char *test, const char *file)
     cpuu_gid gid = {{0xaa}, {0, 0, 0, 0, 1, 2}};
     ck_assert(cpuu_eid_build_store(&w->store, "guid@target.example", TARGET_DN, TARGET_SMTP, 0x0c));
     ck_assert(cpuu_eid_build_folder(&w->inbox, target_uid, &gid));
-    w->source = (cpuu_identity){.smtp = SOURCE_SMTP, .legacy_dn = w->p->accounts[0].legacy_dn,
+    w->source = (cpuu_identity){.smtp = SOURCE_SMTP,
+                                .legacy_dn = w->p->accounts[0].legacy_dn,
                                 .display_name = "Anna Alder"};
-    w->target = (cpuu_identity){.smtp = TARGET_SMTP, .legacy_dn = TARGET_DN,
-                                .display_name = "Anna Alder", .store_uid = target_uid,
+    w->target = (cpuu_identity){.smtp = TARGET_SMTP,
+                                .legacy_dn = TARGET_DN,
+                                .display_name = "Anna Alder",
+                                .store_uid = target_uid,
                                 .store_entryid = {w->store.data, (uint32_t)w->store.size},
                                 .inbox_entryid = {w->inbox.data, (uint32_t)w->inbox.size}};
     w->options = (cpuu_switch_options){.disable_scp = true, .ost_path = NEW_OST};
@@ -196,9 +199,8 @@ static bool may_change(const world *w, const char *key)
     const char *section = strrchr(key, '\\') + 1;
     cpuu_arena arena = {0};
     cpuu_value v;
-    bool public_store =
-        cpuu_profile_get(w->p, section, 0x34140102, &arena, &v, NULL) == CPUU_OK &&
-        v.size == 16 && v.data[0] == 0x78;
+    bool public_store = cpuu_profile_get(w->p, section, 0x34140102, &arena, &v, NULL) == CPUU_OK &&
+                        v.size == 16 && v.data[0] == 0x78;
     cpuu_arena_free(&arena);
     return public_store || strcmp(section, a->emsmdb_section) == 0 ||
            strcmp(section, a->store_section) == 0;
@@ -304,7 +306,7 @@ START_TEST(left_overs_are_found)
 }
 END_TEST
 
-/* ---- hostile ----------------------------------------------------------------------------------- */
+/* ---- hostile --------------------------------------------------------------------------------- */
 
 static uint32_t garble(uint8_t *data, uint32_t size, unsigned how)
 {
@@ -426,8 +428,8 @@ START_TEST(every_failing_allocation_is_reported_and_leaks_nothing)
         if (rc >= 0)
             rc = cpuu_profile_image(p, &image, &err);
         if (rc >= 0)
-            rc = cpuu_profile_switch(p, &p->accounts[0], &w.source, &w.target, &w.options, &e,
-                                     &err);
+            rc =
+                cpuu_profile_switch(p, &p->accounts[0], &w.source, &w.target, &w.options, &e, &err);
         if (rc >= 0)
             rc = cpuu_profile_scan(p, &w.source, &l, &err);
         if (rc >= 0)

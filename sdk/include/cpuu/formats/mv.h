@@ -34,8 +34,8 @@ extern "C" {
  * fits neither. Looks at the first descriptor only. */
 unsigned cpuu_mv_width(uint32_t type, const void *data, size_t size);
 
-/* Appends the list form of a stored value to `list`; *width (may be NULL) gets 4, 8 or 0. False: the
- * value is not in the stored layout, the type is none of the above, or `list` is full or out of
+/* Appends the list form of a stored value to `list`; *width (may be NULL) gets 4, 8 or 0. False:
+ * the value is not in the stored layout, the type is none of the above, or `list` is full or out of
  * memory (list->failed). `error` may be NULL. */
 bool cpuu_mv_decode(uint32_t type, const void *data, size_t size, cpuu_buf *list, unsigned *width,
                     cpuu_fmt_error *error);
