@@ -58,7 +58,7 @@ bool cpuu_base64_decode(cpuu_buf *bytes, const char *text, size_t n)
     return n % 4 != 1 && !bytes->failed;
 }
 
-void cpuu_guid_text(const uint8_t g[16], char text[37])
+void cpuu_ewsid_guid_text(const uint8_t g[16], char text[37])
 {
     snprintf(text, 37, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x", cpuu_le32(g),
              cpuu_le16(g + 4), cpuu_le16(g + 6), g[8], g[9], g[10], g[11], g[12], g[13], g[14],
@@ -241,7 +241,7 @@ bool cpuu_ewsid_build(cpuu_buf *text, const uint8_t mailbox_guid[16], cpuu_blob 
     char guid[37];
     cpuu_ewsid id;
     memset(&id, 0, sizeof(id));
-    cpuu_guid_text(mailbox_guid, guid);
+    cpuu_ewsid_guid_text(mailbox_guid, guid);
     id.layout = CPUU_EWSID_EXCHANGE;
     id.type = CPUU_EWSID_MAILBOX;
     id.moniker = (cpuu_blob){(const uint8_t *)guid, 36};

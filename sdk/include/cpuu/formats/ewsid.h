@@ -52,7 +52,7 @@ bool cpuu_ewsid_build(cpuu_buf *text, const uint8_t mailbox_guid[16], cpuu_blob 
 bool cpuu_base64_encode(cpuu_buf *text, const void *data, size_t n);
 bool cpuu_base64_decode(cpuu_buf *bytes, const char *text, size_t n);
 /* 36 characters, lower case, and NUL. */
-void cpuu_guid_text(const uint8_t guid[16], char text[37]);
+void cpuu_ewsid_guid_text(const uint8_t guid[16], char text[37]);
 
 #ifdef __cplusplus
 }
