@@ -54,6 +54,7 @@ typedef struct cpuu_job { /* one profile */
     /* who moves where; in arena, or borrowed from mapping */
     const char *source_smtp, *source_dn, *target_smtp, *target_dn, *target_name;
     cpuu_status previous;
+    bool look_again;          /* writing the hive failed: only a new look can tell what is in it */
     cpuu_status status;       /* what the CSV will say */
     unsigned exit_bits;
     cpuu_arena arena;

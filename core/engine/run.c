@@ -87,8 +87,33 @@ static cpuu_level level_of(const cpuu_job *job)
                                                                           : CPUU_LV_WARNING;
 }
 
-static void run_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root *root,
-                        const char *name)
+/* Writing the hive has failed, perhaps after it was in place: the same rules as after a crash decide
+ * from what is there now. */
+static void look_again(cpuu_engine *e, const char *hive, const cpuu_profile_root *root,
+                       const char *name, cpuu_status *status)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *reg = NULL;
+    cpuu_job job = {0};
+    cpuu_marker marker;
+    cpuu_rc rc = cpuu_reg_open_hive(hive, e->log, &reg, &err);
+    if (rc == CPUU_OK)
+        rc = cpuu_job_open(e, reg, root, name, &job, &err);
+    if (rc == CPUU_OK)
+        rc = cpuu_recover_profile(&job, &err);
+    if (rc == CPUU_OK && cpuu_job_marker(&job, &marker))
+        *status = CPUU_PROFILE_MODIFYING_OK;
+    if (rc != CPUU_OK) {
+        *status = CPUU_PROFILE_RESTORE_FAILED;
+        cpuu_logf(e->log, CPUU_LV_ERROR, "Profile '%s': cannot roll back yet: %s. The next start "
+                  "continues; nothing else is written until then.", name, err.text);
+    }
+    cpuu_job_close(&job);
+    cpuu_reg_close(reg);
+}
+
+static void run_profile(cpuu_engine *e, const char *hive, cpuu_reg *reg,
+                        const cpuu_profile_root *root, const char *name)
 {
     cpuu_error err = CPUU_ERROR_INIT;
     cpuu_job job;
@@ -98,9 +123,15 @@ static void run_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root *
         rc = run_mode(&job, &err);
     if (rc < 0 && !e->fatal)
         cpuu_logf(e->log, level_of(&job), "Profile '%s': %s.", name, err.text);
-    cpuu_report_add_exit(e->report, job.exit_bits);
-    cpuu_report_profile_end(e->report, job.status, rc < 0 ? err.text : NULL);
+    cpuu_status status = job.status;
+    unsigned bits = job.exit_bits;
+    bool again = job.look_again;
     cpuu_job_close(&job);
+    cpuu_reg_close(reg);
+    if (again)
+        look_again(e, hive, root, name, &status);
+    cpuu_report_add_exit(e->report, bits);
+    cpuu_report_profile_end(e->report, status, rc < 0 ? err.text : NULL);
 }
 
 /* ---- one hive -------------------------------------------------------------------------------- */
@@ -143,11 +174,12 @@ static void each_profile(cpuu_engine *e, const char *hive, const cpuu_profile_ro
             cpuu_report_add_exit(e->report, CPUU_EXIT_GLOBAL_ERR);
             return;
         }
-        if (e->settings->mode == CPUU_MODE_LIST_PROFILES)
+        if (e->settings->mode == CPUU_MODE_LIST_PROFILES) {
             list_profile(e, reg, root, name);
-        else
-            run_profile(e, reg, root, name);
-        cpuu_reg_close(reg);
+            cpuu_reg_close(reg);
+        } else {
+            run_profile(e, hive, reg, root, name); /* closes it */
+        }
     }
 }
 

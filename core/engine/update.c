@@ -220,8 +220,10 @@ static cpuu_rc commit(cpuu_job *job, cpuu_error *err)
 {
     cpuu_fault_step("engine.commit");
     cpuu_rc rc = cpuu_reg_apply(job->reg, &job->edits, err);
-    if (rc != CPUU_OK)
+    if (rc != CPUU_OK) {
+        job->look_again = true;
         return cpuu_wrap(err, "cannot write the profile");
+    }
     /* From here on the profile is switched: a failure to note it is made good by the next start. */
     cpuu_error why = CPUU_ERROR_INIT;
     if (cpuu_journal_set_state(job->journal, CPUU_J_COMMITTED, &why) < 0)
@@ -269,7 +271,8 @@ static cpuu_rc change(cpuu_job *job, const cpuu_account *account, cpuu_error *er
         rc = commit(job, err);
     if (rc != CPUU_OK) {
         cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);
-        roll_back(job, account);
+        if (!job->look_again)
+            roll_back(job, account);
         return err->rc;
     }
     job->status = dry ? CPUU_PROFILE_WAS_NOT_PROCESSED : CPUU_PROFILE_MODIFYING_OK;

@@ -360,6 +360,8 @@ uint32_t lab_display_type(const lab_user *u);
 bool lab_load(lab *l, const char *path, char *err, size_t err_size);
 /* Canonical JSON of one organisation or (NULL) all; caller frees with free(). */
 char *lab_dump(const lab *l, const lab_org *only);
+/* Identifiers of mailboxes and folders as JSON; caller frees with free(). */
+char *lab_ids(const lab *l);
 
 /* ---- objects as a client sees them ----------------------------------------------------------- */
 

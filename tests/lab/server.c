@@ -278,6 +278,12 @@ static void control(listener *li, const char *path, const char *org, const lab_r
         if (r->status == 200)
             cpuu_buf_add(&r->body, text, strlen(text));
         free(text);
+    } else if (strcmp(path, "/lab/ids") == 0) {
+        char *text = lab_ids(l);
+        r->status = text ? 200 : 500;
+        if (text)
+            cpuu_buf_add(&r->body, text, strlen(text));
+        free(text);
     } else if (strcmp(path, "/lab/stats") == 0) {
         control_stats(l, reset, r);
     } else if (strcmp(path, "/lab/fault") == 0 && strcmp(q->method, "POST") == 0) {
