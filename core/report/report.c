@@ -132,8 +132,10 @@ static void log_start(cpuu_report *r)
     const cpuu_settings *s = r->settings;
     if (!r->lists_only)
         log_line(r, CPUU_LV_INFO, "cpuu " PACKAGE_VERSION " starts");
-    for (size_t i = 0; i < s->n_notes; i++)
-        cpuu_logf(&r->log, s->notes[i].level, "%s", s->notes[i].text);
+    for (size_t i = 0; i < s->n_notes; i++) {
+        if (!r->lists_only || s->notes[i].level < CPUU_LV_INFO) /* a list is not mixed with remarks */
+            cpuu_logf(&r->log, s->notes[i].level, "%s", s->notes[i].text);
+    }
 }
 
 cpuu_rc cpuu_report_open(const cpuu_settings *s, cpuu_report **out, cpuu_error *err)

@@ -50,10 +50,10 @@ static cpuu_rc apply_file(cpuu_settings *s, const char *path, const cpuu_buf *da
     cpuu_rc rc = cpuu_ini_parse(data->data, data->size, path, cpuu_inifile_classify, &ini, err);
     if (rc != CPUU_OK)
         return rc;
-    rc = cpuu_inifile_apply(s, &ini, path, err);
-    cpuu_ini_free(&ini);
+    rc = cpuu_settings_note(s, CPUU_LV_INFO, err, "settings are read from '%s'", path);
     if (rc == CPUU_OK)
-        rc = cpuu_settings_note(s, CPUU_LV_INFO, err, "settings are read from '%s'", path);
+        rc = cpuu_inifile_apply(s, &ini, path, err);
+    cpuu_ini_free(&ini);
     return rc;
 }
 

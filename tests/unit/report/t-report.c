@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static unsigned long fail_at, allocations;
+static unsigned long fail_at, allocations, fail_write_at, writes;
 static bool fail_writes;
 static char folder[64];
 static cpuu_settings settings;
@@ -27,7 +27,9 @@ bool cpuu_fault_fail(const char *what)
 {
     if (strcmp(what, "alloc") == 0)
         return ++allocations == fail_at;
-    return fail_writes && strcmp(what, "write") == 0;
+    if (strcmp(what, "write") != 0 && strcmp(what, "flush") != 0)
+        return false;
+    return ++writes == fail_write_at || fail_writes;
 }
 
 static void setup(void)
@@ -41,7 +43,7 @@ static void setup(void)
     memset(&settings, 0, sizeof(settings));
     settings.mode = CPUU_MODE_UPDATE;
     settings.quiet = true;
-    fail_at = allocations = 0;
+    fail_at = allocations = fail_write_at = writes = 0;
     fail_writes = false;
 }
 
@@ -450,6 +452,25 @@ START_TEST(every_failing_allocation_is_survived)
 }
 END_TEST
 
+/* Log, CSV or JSON: whichever write or flush fails, the exit mask shows it. */
+START_TEST(every_failing_write_is_bit_64)
+{
+    settings.json_file = (char *)"r.json";
+    unsigned long n = 1;
+    for (;; n++) {
+        writes = 0;
+        fail_write_at = n;
+        cpuu_report *r = open_report();
+        play(r);
+        int status = cpuu_report_close(r);
+        if (writes < n)
+            break;
+        ck_assert_int_eq(status, 5 | 64);
+    }
+    ck_assert_uint_gt(n, 10);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("report");
@@ -474,6 +495,7 @@ int main(void)
     tcase_add_test(t, listing_writes_no_file);
     tcase_add_test(t, a_run_that_breaks_off);
     tcase_add_test(t, every_failing_allocation_is_survived);
+    tcase_add_test(t, every_failing_write_is_bit_64);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static cpuu_settings s;
@@ -80,6 +81,47 @@ START_TEST(defaults_without_any_file)
     ck_assert_uint_eq(s.features.count + s.skip.count + s.critical.count, 0);
     ck_assert_ptr_null(s.source.user);
     cpuu_settings_free(&s);
+}
+END_TEST
+
+/* As another user than root, when the test may become one. */
+static int defaults_of_a_user(void)
+{
+    if (geteuid() == 0 && setuid(65534) != 0)
+        return 1;
+    setenv("XDG_STATE_HOME", "/xdg", 1);
+    setenv("HOME", "/home/jo", 1);
+    if (chdir("/") != 0 || load_arguments("", &s, &err) != CPUU_OK ||
+        strcmp(s.state_dir, "/xdg/cpuu") != 0)
+        return 2;
+    cpuu_settings_free(&s);
+    setenv("XDG_STATE_HOME", "relative", 1); /* to be ignored, says the specification */
+    if (load_arguments("", &s, &err) != CPUU_OK ||
+        strcmp(s.state_dir, "/home/jo/.local/state/cpuu") != 0)
+        return 3;
+    cpuu_settings_free(&s);
+    unsetenv("HOME");
+    if (load_arguments("", &s, &err) != CPUU_OK || s.state_dir)
+        return 4;
+    cpuu_settings_free(&s);
+    return 0;
+}
+
+START_TEST(where_the_state_is)
+{
+    int status;
+    if (geteuid() == 0) {
+        OK(load_arguments("", &s, &err));
+        ck_assert_str_eq(s.state_dir, "/var/lib/cpuu");
+        cpuu_settings_free(&s);
+    }
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        _exit(defaults_of_a_user());
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 END_TEST
 
@@ -675,6 +717,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, folder_make, folder_remove);
     tcase_add_test(t, defaults_without_any_file);
+    tcase_add_test(t, where_the_state_is);
     tcase_add_test(t, every_key_of_parameters);
     tcase_add_test(t, every_added_key);
     tcase_add_test(t, the_notification_example);
