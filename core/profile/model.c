@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXCHANGE_SERVICE "MSEMS"
-
 /* ---- services -------------------------------------------------------------------------------- */
 
 static bool has_provider(const cpuu_service *s, const char *section)
@@ -324,7 +322,7 @@ static size_t count_exchange(const cpuu_profile *p)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->n_services; i++)
-        n += cpuu_caseeq(p->services[i].name, EXCHANGE_SERVICE);
+        n += cpuu_caseeq(p->services[i].name, CPUU_EXCHANGE_SERVICE);
     return n;
 }
 
@@ -376,7 +374,7 @@ static cpuu_rc read_account(cpuu_profile *p, const char *manager, const char *su
     char *name;
     rc = account_value(&s, "Service Name", p, &name, err);
     const cpuu_reg_value *uid = cpuu_reg_find(&s.v, "Service UID");
-    if (rc >= 0 && cpuu_caseeq(name, EXCHANGE_SERVICE) && cpuu_uids_count(uid) == 1) {
+    if (rc >= 0 && cpuu_caseeq(name, CPUU_EXCHANGE_SERVICE) && cpuu_uids_count(uid) == 1) {
         char section[33];
         cpuu_hex(section, uid->data, 16);
         const cpuu_service *service = find_service(p, section);
@@ -443,7 +441,7 @@ static cpuu_rc read_accounts(cpuu_profile *p, cpuu_error *err)
     for (size_t i = 0; i < p->n_services && rc >= 0; i++) {
         static const cpuu_section none;
         const cpuu_service *s = &p->services[i];
-        if (cpuu_caseeq(s->name, EXCHANGE_SERVICE) && !has_account(p, s->section))
+        if (cpuu_caseeq(s->name, CPUU_EXCHANGE_SERVICE) && !has_account(p, s->section))
             rc = add_account(p, s, NULL, &none, err);
     }
     return rc < 0 ? rc : order_accounts(p, err);

@@ -114,7 +114,8 @@ cpuu_rc cpuu_profile_unset(cpuu_profile *p, cpuu_edits *edits, const char *secti
 cpuu_rc cpuu_profile_remove_provider(cpuu_profile *p, cpuu_edits *edits, const char *section,
                                      cpuu_error *err);
 /* Sections by CPUU_ROLE_* of a query (OUTLOOK, MASTER, ACCOUNT, SERVICES, PROVIDERS). ACCOUNT is
- * that of `account` (none when NULL). Names in `arena`. */
+ * that of `account` (none when NULL); services and providers of other Exchange accounts are left
+ * out. Names in `arena`. */
 cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint32_t role,
                               const char *filter, cpuu_arena *arena, char ***out, size_t *n,
                               cpuu_error *err);

@@ -42,6 +42,8 @@ enum {
 #define PR_PROFILE_USER_SMTP     0x6641u /* "SMTP:user@domain" */
 #define PR_DISPLAYNAME_SET       TAG(0x6688u, PT_LONG)
 
+#define CPUU_EXCHANGE_SERVICE "MSEMS"
+
 #define CPUU_SECTION_EMSAB "dca740c8c042101ab4b908002b2fe182" /* MUIDEMSAB, reference 3.1 */
 
 /* The kinds of an Exchange store provider (PR_MDB_PROVIDER), EdkMdb.h; in section.c. */

@@ -22,13 +22,20 @@ static cpuu_rc add_name(names *list, const char *name, cpuu_arena *arena, cpuu_e
     return CPUU_OK;
 }
 
-static cpuu_rc add_services(const cpuu_profile *p, bool providers, const char *filter, names *list,
-                            cpuu_arena *arena, cpuu_error *err)
+/* Other Exchange accounts of the profile are never touched (the guide: the others are ignored). */
+static bool is_foreign(const cpuu_service *s, const cpuu_account *account)
+{
+    return account && cpuu_caseeq(s->name, CPUU_EXCHANGE_SERVICE) &&
+           !cpuu_caseeq(s->section, account->service_section);
+}
+
+static cpuu_rc add_services(const cpuu_profile *p, const cpuu_account *account, bool providers,
+                            const char *filter, names *list, cpuu_arena *arena, cpuu_error *err)
 {
     cpuu_rc rc = CPUU_OK;
     for (size_t i = 0; i < p->n_services && rc >= 0; i++) {
         const cpuu_service *s = &p->services[i];
-        if (s->missing || (filter && !cpuu_caseeq(s->name, filter)))
+        if (s->missing || (filter && !cpuu_caseeq(s->name, filter)) || is_foreign(s, account))
             continue;
         if (!providers)
             rc = add_name(list, s->section, arena, err);
@@ -71,7 +78,7 @@ cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint
         break;
     case CPUU_ROLE_SERVICES:
     case CPUU_ROLE_PROVIDERS:
-        rc = add_services(p, role == CPUU_ROLE_PROVIDERS, filter, &list, arena, err);
+        rc = add_services(p, account, role == CPUU_ROLE_PROVIDERS, filter, &list, arena, err);
         break;
     default:
         rc = cpuu_fail(err, CPUU_E_UNSUPPORTED, "a profile has no sections of role %u",

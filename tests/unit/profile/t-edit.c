@@ -246,6 +246,18 @@ START_TEST(the_primary_account_comes_first)
     set_primary(&w, "emsmdb"); /* the switch leaves the other account alone */
     cpuu_profile *p = open_profile(w.reg, "Outlook");
     ck_assert_uint_eq(findings(p), 0);
+    ck_assert_uint_eq(p->n_services, 4);
+    cpuu_arena arena = {0};
+    char **names;
+    size_t n;
+    OK(cpuu_profile_sections(p, &p->accounts[0], CPUU_ROLE_PROVIDERS, "MSEMS", &arena, &names, &n,
+                             &err));
+    ck_assert_uint_eq(n, 6); /* and not the store of the other account */
+    OK(cpuu_profile_sections(p, &p->accounts[1], CPUU_ROLE_PROVIDERS, "MSEMS", &arena, &names, &n,
+                             &err));
+    ck_assert_uint_eq(n, 1);
+    ck_assert_str_eq(names[0], section(&w, "store 2"));
+    cpuu_arena_free(&arena);
     cpuu_identity source = {.smtp = w.g.smtp, .legacy_dn = w.g.dn};
     cpuu_identity target = {.smtp = "anna@target.example", .legacy_dn = "/o=T/cn=anna"};
     cpuu_switch_options o = {.disable_scp = true};
