@@ -21,6 +21,7 @@ typedef struct job {
     cpuu_edits *edits;
     cpuu_arena arena;
     cpuu_blob old_store; /* store EntryID of the source in the profile; may be empty */
+    bool renamed;        /* the user has chosen the name of the store */
     cpuu_error *err;
 } job;
 
@@ -203,8 +204,8 @@ static cpuu_rc set_name(job *j, const cpuu_section *s, const char *section, uint
 {
     char *old;
     const char *name;
-    if (j->options->name_target_as_source || cpuu_section_u32(s, PR_DISPLAYNAME_SET, 0) == 1)
-        return CPUU_OK; /* asked to keep it, or the user has chosen it */
+    if (j->options->name_target_as_source || j->renamed)
+        return CPUU_OK;
     cpuu_rc rc = cpuu_value_text(cpuu_section_find(s, tag), &j->arena, &old, j->err);
     if (rc >= 0)
         rc = new_name(j, old ? old : "", &name);
@@ -679,6 +680,21 @@ static cpuu_rc switch_outside(job *j)
     return rc < 0 ? rc : forget_streams(j);
 }
 
+/* PR_PROFILE_DISPLAYNAME_SET is documented without its section: either may hold it. */
+static cpuu_rc see_renamed(job *j)
+{
+    const char *const sections[] = {j->account->emsmdb_section, j->account->store_section};
+    for (size_t i = 0; i < 2; i++) {
+        cpuu_section s;
+        cpuu_rc rc = cpuu_section_open(j->p, sections[i], &s, j->err);
+        if (rc < 0)
+            return rc;
+        j->renamed = j->renamed || cpuu_section_u32(&s, PR_DISPLAYNAME_SET, 0) == 1;
+        cpuu_section_close(&s);
+    }
+    return CPUU_OK;
+}
+
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 static cpuu_rc check_job(const job *j)
@@ -707,6 +723,8 @@ cpuu_rc cpuu_profile_switch(cpuu_profile *p, const cpuu_account *account,
              .err = err};
     size_t before = edits->count;
     cpuu_rc rc = check_job(&j);
+    if (rc >= 0)
+        rc = see_renamed(&j);
     if (rc >= 0)
         rc = switch_emsmdb(&j);
     if (rc >= 0)

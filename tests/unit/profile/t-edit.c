@@ -715,6 +715,36 @@ START_TEST(a_renamed_store_keeps_its_name)
 }
 END_TEST
 
+/* Sections of older versions that hold the same values, and stored credentials. */
+START_TEST(global_sections_and_credentials)
+{
+    static const char *const sections[] = {CPUU_SECTION_EXCHANGE,
+                                           "dca740c8c042101ab4b908002b2fe182"};
+    world w;
+    cpuu_error err = CPUU_ERROR_INIT;
+    start_variant(&w, 0);
+    for (size_t i = 0; i < 2; i++) {
+        char *text = cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\%s\\%s]\n\"001e6602\"=\"mail\"\n"
+                                        "\"001f6641\"=hex:41,00,00,00\n\"00036601\"=hex:04,00,00,"
+                                        "00\n\"S010267f0\"=hex:01,02\n\"00036789\"=hex:01\n",
+                                   w.p->key, sections[i]);
+        reg_add_text(w.reg, text);
+        cpuu_free(text);
+    }
+    OK(switch_to(&w, &(cpuu_switch_options){0}, &err));
+    for (size_t i = 0; i < 2; i++) {
+        char *key = cpuu_reg_join(w.p->key, sections[i]);
+        ck_assert_str_eq(text_of(w.p, sections[i], 0x6641001f), "SMTP:anna@target.example");
+        ck_assert_str_eq(hex_of(w.view, key, "001e6602"), "");
+        ck_assert_str_eq(hex_of(w.view, key, "S010267f0"), "");
+        ck_assert_str_eq(hex_of(w.view, key, "00036601"), "04000000");
+        ck_assert_str_eq(hex_of(w.view, key, "00036789"), "01");
+        cpuu_free(key);
+    }
+    finish(&w);
+}
+END_TEST
+
 START_TEST(an_account_that_delivers_into_the_mailbox_follows)
 {
     world w;
@@ -1024,6 +1054,7 @@ Suite *edit_suite(void)
     tcase_add_loop_test(t, account_texts_keep_their_registry_type, 0, N_VARIANTS);
     tcase_add_test(t, options_of_the_switch);
     tcase_add_test(t, a_renamed_store_keeps_its_name);
+    tcase_add_test(t, global_sections_and_credentials);
     tcase_add_test(t, an_account_that_delivers_into_the_mailbox_follows);
     tcase_add_loop_test(t, a_restore_undoes_any_change_below_the_profile, 0, N_VARIANTS);
     tcase_add_test(t, a_damaged_image_is_refused);

@@ -186,12 +186,66 @@ START_TEST(update_and_undo_in_a_hive_leave_no_trace)
 }
 END_TEST
 
+/* The synthetic Exchange profiles put into the real hive, beside its own profile. */
+START_TEST(a_switch_in_the_real_hive_leaves_the_rest_alone)
+{
+    const char *path =
+        oracle_path("a_switch_in_the_real_hive", "profiles/hives/plaso_NTUSER-WIN7.DAT");
+    if (!path)
+        return;
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_buf b, image;
+    cpuu_edits e;
+    cpuu_edits_init(&e);
+    cpuu_buf_init(&b, 1 << 24);
+    cpuu_buf_init(&image, 1 << 24);
+    OK(cpuu_file_read(path, &b, NULL, &err));
+    char *copy = hive_file(b.data, b.size);
+    cpuu_reg *reg = open_hive(copy);
+    cpuu_buf_reset(&b);
+    OK(cpuu_file_read(oracle_path("a_switch_in_the_real_hive", _i ? EXCHANGE_X86 : EXCHANGE_X64),
+                      &b, NULL, &err));
+    OK(cpuu_reg_parse_text(b.data, b.size, &e, &err));
+    cpuu_buf_free(&b);
+    apply(&reg, copy, &e);
+    char *before = reg_dump(reg, "");
+    ck_assert_uint_gt(strlen(before), 200000);
+    char *other = reg_dump(reg, MESSAGING);
+
+    cpuu_profile *p = open_profile(reg, "Outlook");
+    ck_assert_str_eq(p->outlook_version, "16.0");
+    OK(cpuu_profile_image(p, &image, &err));
+    cpuu_identity source = {.smtp = p->accounts[0].smtp, .legacy_dn = p->accounts[0].legacy_dn};
+    cpuu_identity target = {.smtp = "anna@target.example", .legacy_dn = "/o=T/cn=anna"};
+    cpuu_switch_options o = {.disable_scp = true};
+    OK(cpuu_profile_switch(p, &p->accounts[0], &source, &target, &o, &e, &err));
+    cpuu_profile_free(p);
+    apply(&reg, copy, &e);
+    char *after = reg_dump(reg, MESSAGING);
+    ck_assert_str_eq(after, other);
+    free(after);
+    OK(cpuu_profile_restore(reg, image.data, image.size, &e, &err));
+    ck_assert_uint_gt(e.count, 10);
+    apply(&reg, copy, &e);
+    after = reg_dump(reg, "");
+    ck_assert_str_eq(after, before);
+    free(after);
+    free(before);
+    free(other);
+    cpuu_buf_free(&image);
+    cpuu_edits_free(&e);
+    cpuu_reg_close(reg);
+    remove_hive(copy);
+}
+END_TEST
+
 Suite *hive_suite(void)
 {
     Suite *s = suite_create("hive");
     TCase *t = tcase_create("hive");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, the_real_hive_says_what_its_export_says);
+    tcase_add_loop_test(t, a_switch_in_the_real_hive_leaves_the_rest_alone, 0, 2);
     tcase_add_loop_test(t, update_and_undo_in_a_hive_leave_no_trace, 0, 4);
     suite_add_tcase(s, t);
     return s;
