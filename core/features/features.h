@@ -1,8 +1,9 @@
 /*
  * Features: loading plugins, serving them, guarding every call into them.
  *   loader.c    the one user of libltdl
- *   services.c  the host table (cpuu_host); the only place where mailbox, profile, files and journal
- *               meet: queue -> before-image -> journal flush -> write
+ *   services.c  the host table (cpuu_host); reads.c answers queries, changes.c is the only place where
+ *               mailbox, profile and journal meet: queue -> before-image -> journal flush -> write;
+ *               files.c does the same for files
  *   runner.c    order, check of critical features, spans, verbs
  *   replay.c    takes journal records back (undo, rollback, recovery)
  */
@@ -57,6 +58,11 @@ typedef struct cpuu_work { /* one profile being processed; everything borrowed f
     cpuu_rc (*beat)(void *user); /* CPUU_E_STOP to stop */
     void *beat_user;
     bool dry_run;
+    /* For mailboxes of other people and public folders; NULL = they cannot be reached. */
+    const cpuu_endpoint *source_endpoint, *target_endpoint;
+    /* out: taking changes back failed. Nothing more may be written to this profile, the journal must
+     * be kept, the status is PROFILE_RESTORE_FAILED. */
+    bool restore_failed;
 } cpuu_work;
 
 /* Runs check() of critical features, then update() or skip() of all in order, each in its span.
@@ -70,6 +76,9 @@ cpuu_rc cpuu_features_update(cpuu_work *w, cpuu_error *err);
 cpuu_rc cpuu_features_rollback(cpuu_work *w, int64_t span, bool skip_mailbox, cpuu_error *err);
 /* True when the journal has mailbox records that are not undone. */
 cpuu_rc cpuu_features_has_mailbox_records(cpuu_journal *j, bool *out, cpuu_error *err);
+/* undo() of every feature that has one (few do), last feature first; before the records are taken
+ * back, when the user asked for an undo. */
+cpuu_rc cpuu_features_undo_verbs(cpuu_work *w, cpuu_error *err);
 /* cleanup() of every feature that has one. */
 cpuu_rc cpuu_features_cleanup(cpuu_work *w, cpuu_error *err);
 

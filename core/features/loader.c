@@ -131,6 +131,15 @@ static bool name_ok(const char *s)
     return n >= 1 && n <= 32 && strchr(letters, s[0]) && strspn(s, more) == n;
 }
 
+cpuu_query cpuu_query_at(const cpuu_query *first, uint32_t i)
+{
+    cpuu_query q = {0};
+    const size_t stride = first->size;
+    memcpy(&q, (const char *)first + stride * i, stride < sizeof(q) ? stride : sizeof(q));
+    q.size = sizeof(q);
+    return q;
+}
+
 const char *cpuu_query_problem(const cpuu_feature *f, const cpuu_query *q)
 {
     const uint32_t need = q->side == CPUU_SOURCE    ? CPUU_NEED_SOURCE

@@ -3,6 +3,7 @@
 #define CPUU_FEATURES_PRIVATE_H
 
 #include "features/features.h"
+#include "features/proplist.h"
 
 #include <stddef.h>
 
@@ -33,5 +34,171 @@ const char *cpuu_query_problem(const cpuu_feature *f, const cpuu_query *q);
 cpuu_rc cpuu_plugin_validate(const cpuu_plugin *p, const char *path, cpuu_error *err);
 bool cpuu_feature_is_critical(const cpuu_settings *s, const char *name);
 bool cpuu_feature_is_removed(const cpuu_settings *s, const char *name);
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+#define CPUU_MAX_QUERY_BYTES (64u << 20) /* of one answer; more needs CPUU_STREAM */
+
+/* One query on one mailbox, and its answer. Columns are tags of that mailbox; 0 = a named property
+ * the mailbox does not know, always absent. */
+typedef struct cpuu_fetch {
+    const cpuu_feature *feature;
+    cpuu_query q;      /* deep copy; named tags as the feature wrote them */
+    uint32_t *columns; /* q.n_tags of them */
+    uint32_t *asked;   /* what the mailbox is asked for: the columns without zeros, or one tag for ids */
+    uint32_t n_asked;
+    cpuu_mailbox *box;
+    bool is_target;    /* the user's own target mailbox: changes apply to it */
+    bool done, stale;
+    cpuu_rc rc;
+    char problem[256];
+    cpuu_mail_row *rows; /* values: one per column */
+    size_t count, cap;
+    cpuu_arena arena;
+    struct cpuu_fetch *next;
+} cpuu_fetch;
+
+/* A mailbox of somebody else, or public folders, opened on demand. */
+typedef struct cpuu_other {
+    uint32_t side;
+    const char *dn;   /* NULL = public folders */
+    cpuu_mailbox *box;
+    cpuu_rc rc;
+    char problem[256];
+    struct cpuu_other *next;
+} cpuu_other;
+
+/* Ids of a feature's named properties in one mailbox. */
+typedef struct cpuu_names {
+    const cpuu_feature *feature;
+    cpuu_mailbox *box;
+    uint16_t *ids;
+    struct cpuu_names *next;
+} cpuu_names;
+
+/* What a dry run would have written. */
+typedef struct cpuu_overlay {
+    char *key; /* path of a file, or "note:<feature>:<key>" */
+    uint8_t *data;
+    uint32_t size;
+    bool present;
+    struct cpuu_overlay *next;
+} cpuu_overlay;
+
+/* All features of one profile. */
+typedef struct cpuu_session {
+    cpuu_work *w;
+    cpuu_fetch *declared; /* answers to declared reads, shared by all features that ask the same */
+    cpuu_other *others;
+    cpuu_names *names;
+    cpuu_overlay *overlays;
+    uint32_t placeholders; /* ids given out in a dry run */
+    cpuu_arena arena;
+} cpuu_session;
+
+/* ---- one verb --------------------------------------------------------------------------------- */
+
+typedef enum cpuu_verb_kind {
+    CPUU_VERB_CHECK = 1,
+    CPUU_VERB_UPDATE,
+    CPUU_VERB_SKIP,
+    CPUU_VERB_UNDO,
+    CPUU_VERB_CLEANUP
+} cpuu_verb_kind;
+
+struct cpuu_rows {
+    cpuu_run *run;
+    cpuu_fetch *fetch;   /* owned when `own` */
+    bool own;
+    cpuu_fetch *page;    /* CPUU_STREAM: the rows around the current one */
+    size_t page_start;
+    cpuu_arena arena;    /* values with the feature's own tags */
+    struct cpuu_rows *next, **link;
+};
+
+/* A queued change. Several changes of one object are merged into the first: only that one has
+ * `merged` == its own index. */
+typedef struct cpuu_queued {
+    cpuu_change c;       /* deep copy; tags as the feature wrote them */
+    uint32_t merged;
+    bool applied;
+    cpuu_rc rc;
+    cpuu_blob result;    /* CREATE: new id */
+    cpuu_blob folder;    /* EntryID of the folder it lives in; empty for STORE and SECTIONS */
+    cpuu_prop *before;   /* UPDATE, DELETE: tags of the store */
+    uint32_t n_before;
+    cpuu_blob *ids_before; /* CREATE */
+    uint32_t n_ids_before;
+    cpuu_value *set;     /* tags of the store */
+    uint32_t *unset;
+    int64_t seq;
+} cpuu_queued;
+
+struct cpuu_run {
+    cpuu_session *s;
+    cpuu_work *w;
+    const cpuu_feature *f;
+    cpuu_verb_kind verb;
+    uint32_t needs;      /* what this verb may do: of the feature's needs */
+    int64_t span;
+    cpuu_arena arena;    /* lives until the verb returns */
+    cpuu_rows *rows;
+    cpuu_queued *queue;
+    size_t n_queue, cap_queue, n_applied;
+    cpuu_overlay *files; /* contents given out by file_read */
+    bool stop;           /* the host asked to stop */
+    unsigned fails;      /* calls of fail() */
+    cpuu_rc fail_rc;
+    char fail_text[600];
+    char last_problem[600]; /* of the last service that failed */
+    unsigned translated;    /* links that were not CPUU_ALREADY */
+    unsigned n_rewritten, n_kept, n_dropped, n_decided;
+    unsigned n_changes, n_excused; /* made, and failed with CPUU_MAY_FAIL */
+    bool broken;            /* the journal cannot be written: no feature may go on */
+    const char *bug;        /* what the plugin did wrong; NULL */
+};
+
+extern const cpuu_host CPUU_HOST_TABLE;
+
+void cpuu_session_free(cpuu_session *s);
+void cpuu_run_end(cpuu_run *run); /* frees; closes rows left open */
+cpuu_rc cpuu_run_beat(cpuu_run *run);
+/* Remembers why a service failed, for a plugin that does not say; returns err->rc. */
+cpuu_rc cpuu_run_problem(cpuu_run *run, const cpuu_error *err);
+
+/* reads.c */
+cpuu_rc cpuu_session_prefetch(cpuu_session *s, const bool *selected, cpuu_error *err);
+cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, uint32_t n,
+                                    cpuu_rows **out);
+cpuu_rc CPUU_CALL cpuu_service_rows(cpuu_rows *rows, uint32_t index, cpuu_row *out);
+void CPUU_CALL cpuu_service_rows_close(cpuu_rows *rows);
+/* Ids of the feature's names in `box`, n_names of them; looked up once. NULL out of memory or on a
+ * failed request. */
+cpuu_rc cpuu_session_names(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
+                           const uint16_t **out, cpuu_error *err);
+uint32_t cpuu_wire_tag(const uint16_t *ids, uint32_t tag);
+/* What the feature last saw of this object's property at the target; false when it never read it. */
+bool cpuu_run_seen(cpuu_run *run, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out);
+/* Brings the shared answers up to date with what a feature has written, or marks them to be fetched
+ * again. */
+void cpuu_session_patch(cpuu_session *s, const cpuu_run *run);
+void cpuu_session_stale(cpuu_session *s);
+/* Values of a profile section as plain text for the report; owned by the caller. */
+char *cpuu_prop_text(const cpuu_prop *p);
+
+/* changes.c */
+cpuu_rc CPUU_CALL cpuu_service_change(cpuu_run *run, const cpuu_change *changes, uint32_t n,
+                                      uint32_t *ticket);
+cpuu_rc CPUU_CALL cpuu_service_flush(cpuu_run *run);
+cpuu_rc CPUU_CALL cpuu_service_result(cpuu_run *run, uint32_t ticket, cpuu_result *out);
+cpuu_rc cpuu_run_flush(cpuu_run *run, cpuu_error *err);
+
+/* files.c */
+cpuu_rc CPUU_CALL cpuu_service_file_read(cpuu_run *run, uint32_t dir, const char *name,
+                                         cpuu_blob *out);
+cpuu_rc CPUU_CALL cpuu_service_file_write(cpuu_run *run, uint32_t dir, const char *name,
+                                          const cpuu_blob *data);
+cpuu_rc CPUU_CALL cpuu_service_note_put(cpuu_run *run, const char *key, cpuu_blob value);
+cpuu_rc CPUU_CALL cpuu_service_note_get(cpuu_run *run, const char *key, cpuu_blob *out);
 
 #endif

@@ -1,0 +1,944 @@
+/*
+ * Reading sets. Declared reads of all features are fetched as one set before the first feature runs;
+ * features that ask the same share the answer. What was not declared is fetched as a set when asked.
+ */
+#include "features/private.h"
+
+#include "base/text.h"
+
+#include <cpuu/formats/entryid.h>
+#include <cpuu/formats/propvalue.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define PAGE 32u /* rows of a streamed query held at a time */
+
+static cpuu_rc fetch_failed(cpuu_fetch *f, cpuu_rc rc, const char *why)
+{
+    f->rc = rc;
+    f->done = true;
+    snprintf(f->problem, sizeof(f->problem), "%s", why);
+    return rc;
+}
+
+static void fetch_free(cpuu_fetch *f)
+{
+    if (!f)
+        return;
+    cpuu_free(f->rows);
+    cpuu_arena_free(&f->arena);
+    cpuu_free(f);
+}
+
+/* ---- named properties ------------------------------------------------------------------------- */
+
+uint32_t cpuu_wire_tag(const uint16_t *ids, uint32_t tag)
+{
+    const uint32_t id = tag >> 16;
+    if (id < 0x8000u)
+        return tag;
+    const uint16_t wire = ids ? ids[id - 0x8000u] : 0;
+    return wire ? ((uint32_t)wire << 16) | (tag & 0xffffu) : 0;
+}
+
+static cpuu_names *names_entry(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox *box)
+{
+    for (cpuu_names *n = s->names; n; n = n->next) {
+        if (n->feature == f && n->box == box)
+            return n;
+    }
+    return NULL;
+}
+
+static cpuu_names *new_names(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox *box)
+{
+    cpuu_names *n = cpuu_arena_alloc(&s->arena, sizeof(*n));
+    uint16_t *ids = n ? cpuu_arena_alloc(&s->arena, (f->n_names + 1) * sizeof(*ids)) : NULL;
+    if (!ids)
+        return NULL;
+    *n = (cpuu_names){f, box, ids, s->names};
+    s->names = n;
+    return n;
+}
+
+static cpuu_rc ask_names(cpuu_session *s, cpuu_names **entries, size_t n, bool create,
+                         cpuu_error *err)
+{
+    cpuu_mail_op *ops = cpuu_calloc(n, sizeof(*ops));
+    if (!ops)
+        return cpuu_nomem(err);
+    for (size_t i = 0; i < n; i++)
+        ops[i] = (cpuu_mail_op){.verb = CPUU_MAIL_NAME_IDS,
+                                .box = entries[i]->box,
+                                .names = entries[i]->feature->names,
+                                .n_names = entries[i]->feature->n_names,
+                                .create_names = create,
+                                .name_ids = entries[i]->ids};
+    cpuu_rc rc = cpuu_mail_run(s->w->mail, ops, n, err);
+    for (size_t i = 0; i < n; i++) {
+        if (rc == CPUU_OK && ops[i].rc < 0) {
+            if (err)
+                *err = ops[i].error;
+            rc = ops[i].rc;
+        }
+        cpuu_mail_op_clear(&ops[i]);
+    }
+    cpuu_free(ops);
+    return rc;
+}
+
+cpuu_rc cpuu_session_names(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
+                           const uint16_t **out, cpuu_error *err)
+{
+    *out = NULL;
+    if (f->n_names == 0 || !box)
+        return CPUU_OK;
+    cpuu_names *n = names_entry(s, f, box);
+    bool ask = !n;
+    if (!n && !(n = new_names(s, f, box)))
+        return cpuu_nomem(err);
+    for (uint32_t i = 0; i < f->n_names && create; i++)
+        ask = ask || n->ids[i] == 0;
+    if (ask) {
+        cpuu_rc rc = ask_names(s, &n, 1, create, err);
+        if (rc < 0) {
+            n->box = NULL; /* ask again next time */
+            return rc;
+        }
+    }
+    *out = n->ids;
+    return CPUU_OK;
+}
+
+/* Names of all features that will run, in both mailboxes, in one set. */
+static cpuu_rc map_names(cpuu_session *s, const bool *selected, cpuu_error *err)
+{
+    const size_t count = cpuu_plugins_count(s->w->plugins);
+    cpuu_names **entries = cpuu_calloc(2 * count, sizeof(*entries));
+    size_t n = 0;
+    cpuu_rc rc = entries ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; i < count && rc == CPUU_OK; i++) {
+        const cpuu_feature *f = cpuu_plugins_feature(s->w->plugins, i, NULL, NULL);
+        cpuu_mailbox *boxes[2] = {f->needs & CPUU_NEED_SOURCE ? s->w->source : NULL,
+                                  f->needs & CPUU_NEED_TARGET ? s->w->target : NULL};
+        for (int k = 0; k < 2 && selected[i] && f->n_names; k++) {
+            if (!boxes[k])
+                continue;
+            entries[n] = new_names(s, f, boxes[k]);
+            if (!entries[n++])
+                rc = cpuu_nomem(err);
+        }
+    }
+    if (rc == CPUU_OK && n)
+        rc = ask_names(s, entries, n, false, err);
+    cpuu_free(entries);
+    return rc;
+}
+
+/* ---- which mailbox ---------------------------------------------------------------------------- */
+
+static cpuu_mailbox *own_box(const cpuu_work *w, uint32_t side)
+{
+    return side == CPUU_SOURCE ? w->source : w->target;
+}
+
+/* What a query's `store` names: *dn NULL = public folders. False with a problem in the fetch. */
+static bool other_store(cpuu_session *s, cpuu_fetch *f, bool *own, const char **dn)
+{
+    cpuu_eid eid;
+    cpuu_mailbox *mine = own_box(s->w, f->q.side);
+    *own = false;
+    *dn = NULL;
+    if (f->q.role == CPUU_ROLE_PUBLIC)
+        return true;
+    if (f->q.store.size == 0) {
+        *own = !(f->q.folder.size && cpuu_eid_decode(f->q.folder, &eid, NULL) &&
+                 eid.kind == CPUU_EID_FOLDER_PUBLIC);
+        return true;
+    }
+    if (mine && cpuu_eid_same_store(f->q.store, cpuu_mailbox_get_info(mine)->store_entryid)) {
+        *own = true;
+        return true;
+    }
+    if (!cpuu_eid_decode(f->q.store, &eid, NULL) || eid.kind != CPUU_EID_STORE) {
+        fetch_failed(f, CPUU_E_FORMAT, "what names the other mailbox is not a store EntryID");
+        return false;
+    }
+    if (!cpuu_eid_is_mailbox(&eid))
+        return true;
+    cpuu_blob text;
+    if (!cpuu_eid_store_dn(&eid, &text)) {
+        fetch_failed(f, CPUU_E_FORMAT, "the store EntryID names no mailbox");
+        return false;
+    }
+    char *copy = cpuu_arena_alloc(&s->arena, text.size + 1);
+    if (copy && text.size)
+        memcpy(copy, text.data, text.size);
+    *dn = copy;
+    if (!copy)
+        fetch_failed(f, CPUU_E_NOMEM, "out of memory");
+    return copy != NULL;
+}
+
+static cpuu_other *find_other(cpuu_session *s, uint32_t side, const char *dn)
+{
+    for (cpuu_other *o = s->others; o; o = o->next) {
+        if (o->side == side && (dn ? o->dn && cpuu_caseeq(o->dn, dn) : !o->dn))
+            return o;
+    }
+    return NULL;
+}
+
+static cpuu_other *add_other(cpuu_session *s, uint32_t side, const char *dn)
+{
+    cpuu_other *o = cpuu_arena_alloc(&s->arena, sizeof(*o));
+    if (!o)
+        return NULL;
+    *o = (cpuu_other){.side = side, .dn = dn, .rc = CPUU_END, .next = s->others};
+    s->others = o;
+    return o;
+}
+
+/* Opens every mailbox that was added and not tried yet, in one set. */
+static cpuu_rc open_others(cpuu_session *s, cpuu_error *err)
+{
+    size_t n = 0, at = 0;
+    for (cpuu_other *o = s->others; o; o = o->next)
+        n += o->rc == CPUU_END;
+    if (n == 0)
+        return CPUU_OK;
+    cpuu_mail_open *opens = cpuu_calloc(n, sizeof(*opens));
+    if (!opens)
+        return cpuu_nomem(err);
+    for (cpuu_other *o = s->others; o; o = o->next) {
+        if (o->rc == CPUU_END)
+            opens[at++] = (cpuu_mail_open){.endpoint = o->side == CPUU_SOURCE ? s->w->source_endpoint
+                                                                              : s->w->target_endpoint,
+                                           .mailbox_dn = o->dn};
+    }
+    cpuu_rc rc = cpuu_mail_open_all(s->w->mail, opens, n, err);
+    at = 0;
+    for (cpuu_other *o = s->others; o && rc == CPUU_OK; o = o->next) {
+        if (o->rc != CPUU_END)
+            continue;
+        o->rc = opens[at].rc;
+        o->box = opens[at].box;
+        snprintf(o->problem, sizeof(o->problem), "%.255s", opens[at].error.text);
+        at++;
+    }
+    cpuu_free(opens);
+    return rc;
+}
+
+/* Notes which mailbox a fetch needs; the ones that are not open yet are added to the session. */
+static cpuu_rc want_box(cpuu_session *s, cpuu_fetch *f, cpuu_other **other, cpuu_error *err)
+{
+    bool own;
+    const char *dn;
+    const uint32_t need_others = CPUU_NEED_OTHERS, need_public = CPUU_NEED_PUBLIC;
+    *other = NULL;
+    f->box = NULL;
+    if (!s->w->mail || !own_box(s->w, f->q.side)) {
+        fetch_failed(f, CPUU_E_IO, "the mailbox is not connected");
+        return CPUU_OK;
+    }
+    if (!other_store(s, f, &own, &dn))
+        return CPUU_OK;
+    if (own) {
+        f->box = own_box(s->w, f->q.side);
+        f->is_target = f->q.side == CPUU_TARGET;
+        return CPUU_OK;
+    }
+    if (!(f->feature->needs & (dn ? need_others : need_public))) {
+        fetch_failed(f, CPUU_E_UNDECLARED, "opens a mailbox that `needs` does not declare");
+        return CPUU_OK;
+    }
+    if (!(f->q.side == CPUU_SOURCE ? s->w->source_endpoint : s->w->target_endpoint)) {
+        fetch_failed(f, CPUU_E_ACCESS, "other mailboxes cannot be reached");
+        return CPUU_OK;
+    }
+    *other = find_other(s, f->q.side, dn);
+    if (!*other)
+        *other = add_other(s, f->q.side, dn);
+    return *other ? CPUU_OK : cpuu_nomem(err);
+}
+
+/* ---- fetching --------------------------------------------------------------------------------- */
+
+/* The one property every row of that kind has, asked for when a feature wants only ids. */
+static uint32_t id_column(uint32_t what)
+{
+    switch (what) {
+    case CPUU_RULES:
+        return 0x66740014u; /* PidTagRuleId */
+    case CPUU_PERMISSIONS:
+        return 0x66710014u; /* PidTagMemberId */
+    case CPUU_ITEMS:
+    case CPUU_HIDDEN:
+        return 0x001A001Fu; /* PidTagMessageClass */
+    default:
+        return 0x3001001Fu; /* PidTagDisplayName */
+    }
+}
+
+static cpuu_fetch *fetch_new(const cpuu_feature *feature, const cpuu_query *q)
+{
+    cpuu_fetch *f = cpuu_calloc(1, sizeof(*f));
+    if (!f)
+        return NULL;
+    f->feature = feature;
+    f->q = *q;
+    cpuu_arena *a = &f->arena;
+    const uint32_t *tags = cpuu_arena_dup(a, q->tags, q->n_tags * sizeof(*q->tags));
+    f->columns = cpuu_arena_alloc(a, (q->n_tags + 1) * sizeof(*f->columns));
+    f->asked = cpuu_arena_alloc(a, (q->n_tags + 1) * sizeof(*f->asked));
+    f->q.filter = q->filter ? cpuu_arena_strdup(a, q->filter) : NULL;
+    f->q.folder.data = cpuu_arena_dup(a, q->folder.data, q->folder.size);
+    f->q.store.data = cpuu_arena_dup(a, q->store.data, q->store.size);
+    f->q.tags = tags;
+    if (!tags || !f->columns || !f->asked || (q->filter && !f->q.filter) || !f->q.folder.data ||
+        !f->q.store.data) {
+        fetch_free(f);
+        return NULL;
+    }
+    return f;
+}
+
+static cpuu_rc fetch_columns(cpuu_session *s, cpuu_fetch *f, cpuu_error *err)
+{
+    const uint16_t *ids = NULL;
+    bool named = false;
+    for (uint32_t i = 0; i < f->q.n_tags; i++)
+        named = named || f->q.tags[i] >= 0x80000000u;
+    if (named) {
+        cpuu_error why = CPUU_ERROR_INIT;
+        cpuu_rc rc = cpuu_session_names(s, f->feature, f->box, false, &ids, &why);
+        if (rc == CPUU_E_NOMEM || rc == CPUU_E_STOP)
+            return cpuu_fail(err, rc, "%s", why.text);
+        if (rc < 0) {
+            fetch_failed(f, rc, why.text);
+            return CPUU_OK;
+        }
+    }
+    f->n_asked = 0;
+    for (uint32_t i = 0; i < f->q.n_tags; i++) {
+        f->columns[i] = cpuu_wire_tag(ids, f->q.tags[i]);
+        if (f->columns[i])
+            f->asked[f->n_asked++] = f->columns[i];
+    }
+    if (f->n_asked == 0)
+        f->asked[f->n_asked++] = id_column(f->q.what);
+    return CPUU_OK;
+}
+
+static const uint8_t NOT_FOUND[4] = {0x0f, 0x01, 0x04, 0x80}; /* MAPI_E_NOT_FOUND, little-endian */
+
+static cpuu_value absent(uint32_t tag)
+{
+    return (cpuu_value){(tag & 0xffff0000u) | CPUU_PT_ERROR, sizeof(NOT_FOUND), NOT_FOUND};
+}
+
+/* The values of a row in the order of the columns; only the property id decides, because an answer
+ * may be an error or, for an unspecified type, of the type the property really has. */
+static bool put_values(cpuu_fetch *f, cpuu_mail_row *row, const cpuu_value *from, uint32_t n)
+{
+    cpuu_value *values = cpuu_arena_alloc(&f->arena, (f->q.n_tags + 1) * sizeof(*values));
+    if (!values)
+        return false;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < f->q.n_tags; i++) {
+        values[i] = absent(f->q.tags[i]);
+        if (!f->columns[i])
+            continue;
+        if (at < n) {
+            values[i].tag = (f->columns[i] & 0xffff0000u) | (from[at].tag & 0xffffu);
+            values[i].size = from[at].size;
+            values[i].data = cpuu_arena_dup(&f->arena, from[at].data, from[at].size);
+            if (!values[i].data)
+                return false;
+        }
+        at++;
+    }
+    row->values = values;
+    row->n_values = f->q.n_tags;
+    return true;
+}
+
+static cpuu_rc add_row(void *user, const cpuu_mail_row *from)
+{
+    cpuu_fetch *f = user;
+    if (f->arena.used > CPUU_MAX_QUERY_BYTES)
+        return CPUU_E_TOOBIG;
+    if (!cpuu_grow(&f->rows, &f->cap, f->count, sizeof(*f->rows)))
+        return CPUU_E_NOMEM;
+    cpuu_mail_row row = {.rc = from->rc, .id = from->id};
+    row.id.data = cpuu_arena_dup(&f->arena, from->id.data, from->id.size);
+    if (!row.id.data || !put_values(f, &row, from->values, from->n_values))
+        return CPUU_E_NOMEM;
+    f->rows[f->count++] = row;
+    return CPUU_OK;
+}
+
+static cpuu_mail_op read_op(cpuu_fetch *f)
+{
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
+                       .box = f->box,
+                       .what = f->q.what,
+                       .role = f->q.role,
+                       .folder = f->q.folder,
+                       .flags = f->q.flags & CPUU_DEEP,
+                       .filter = f->q.filter,
+                       .tags = f->asked,
+                       .n_tags = f->n_asked,
+                       .on_row = add_row,
+                       .user = f};
+    return op;
+}
+
+/* Answers every fetch of the list that is not done, as one set. */
+static cpuu_rc fetch_all(cpuu_session *s, cpuu_fetch **list, size_t n, cpuu_error *err)
+{
+    cpuu_mail_op *ops = cpuu_calloc(n, sizeof(*ops));
+    cpuu_other **others = cpuu_calloc(n, sizeof(*others));
+    size_t *which = cpuu_calloc(n, sizeof(*which)), n_ops = 0;
+    cpuu_rc rc = ops && others && which ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
+        if (!list[i]->done)
+            rc = want_box(s, list[i], &others[i], err);
+    }
+    if (rc == CPUU_OK)
+        rc = open_others(s, err);
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
+        cpuu_fetch *f = list[i];
+        if (others[i] && others[i]->rc < 0)
+            fetch_failed(f, others[i]->rc, others[i]->problem);
+        else if (others[i])
+            f->box = others[i]->box;
+        if (!f->done)
+            rc = fetch_columns(s, f, err);
+        if (rc == CPUU_OK && !f->done) {
+            which[n_ops] = i;
+            ops[n_ops++] = read_op(f);
+        }
+    }
+    if (rc == CPUU_OK && n_ops)
+        rc = cpuu_mail_run(s->w->mail, ops, n_ops, err);
+    for (size_t i = 0; i < n_ops; i++) {
+        cpuu_fetch *f = list[which[i]];
+        f->done = rc == CPUU_OK;
+        if (f->done && ops[i].rc == CPUU_E_TOOBIG)
+            fetch_failed(f, CPUU_E_TOOBIG, "the answer is too large: ask for less or use CPUU_STREAM");
+        else if (f->done && ops[i].rc < 0)
+            fetch_failed(f, ops[i].rc, ops[i].error.text);
+        cpuu_mail_op_clear(&ops[i]);
+    }
+    cpuu_free(ops);
+    cpuu_free(others);
+    cpuu_free(which);
+    return rc;
+}
+
+/* ---- declared reads --------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Named tags of two features mean the same only when their names do: compared as declared. */
+static bool same_tag(const cpuu_feature *fa, uint32_t a, const cpuu_feature *fb, uint32_t b)
+{
+    if (a != b)
+        return false;
+    if (a < 0x80000000u || fa == fb)
+        return true;
+    const cpuu_name *x = &fa->names[(a >> 16) - 0x8000u], *y = &fb->names[(b >> 16) - 0x8000u];
+    return memcmp(x->guid, y->guid, 16) == 0 && same_text(x->string, y->string) &&
+           (x->string || x->id == y->id);
+}
+
+static bool same_query(const cpuu_fetch *f, const cpuu_feature *feature, const cpuu_query *q)
+{
+    if (f->q.side != q->side || f->q.what != q->what || f->q.role != q->role ||
+        f->q.flags != q->flags || f->q.n_tags != q->n_tags || !same_text(f->q.filter, q->filter) ||
+        !cpuu_blob_same(f->q.folder, q->folder) || !cpuu_blob_same(f->q.store, q->store))
+        return false;
+    for (uint32_t i = 0; i < q->n_tags; i++) {
+        if (!same_tag(f->feature, f->q.tags[i], feature, q->tags[i]))
+            return false;
+    }
+    return true;
+}
+
+static cpuu_fetch *find_declared(cpuu_session *s, const cpuu_feature *feature, const cpuu_query *q)
+{
+    for (cpuu_fetch *f = s->declared; f; f = f->next) {
+        if (same_query(f, feature, q))
+            return f;
+    }
+    return NULL;
+}
+
+static cpuu_rc declare(cpuu_session *s, const cpuu_feature *feature, size_t *n, cpuu_error *err)
+{
+    for (uint32_t i = 0; i < feature->n_reads; i++) {
+        cpuu_query q = cpuu_query_at(feature->reads, i);
+        if (q.side == CPUU_PROFILE || find_declared(s, feature, &q))
+            continue;
+        cpuu_fetch *f = fetch_new(feature, &q);
+        if (!f)
+            return cpuu_nomem(err);
+        f->next = s->declared;
+        s->declared = f;
+        ++*n;
+    }
+    return CPUU_OK;
+}
+
+cpuu_rc cpuu_session_prefetch(cpuu_session *s, const bool *selected, cpuu_error *err)
+{
+    size_t n = 0;
+    cpuu_rc rc = s->w->mail ? map_names(s, selected, err) : CPUU_OK;
+    for (size_t i = 0; i < cpuu_plugins_count(s->w->plugins) && rc == CPUU_OK; i++) {
+        if (selected[i])
+            rc = declare(s, cpuu_plugins_feature(s->w->plugins, i, NULL, NULL), &n, err);
+    }
+    if (rc < 0 || n == 0)
+        return rc;
+    cpuu_fetch **list = cpuu_calloc(n, sizeof(*list));
+    if (!list)
+        return cpuu_nomem(err);
+    size_t at = 0;
+    for (cpuu_fetch *f = s->declared; f; f = f->next)
+        list[at++] = f;
+    rc = fetch_all(s, list, n, err);
+    cpuu_free(list);
+    return rc;
+}
+
+void cpuu_session_stale(cpuu_session *s)
+{
+    for (cpuu_fetch *f = s->declared; f; f = f->next)
+        f->stale = f->stale || f->is_target;
+}
+
+static void forget_rows(cpuu_fetch *f)
+{
+    f->count = 0;
+    f->done = f->stale = false;
+    f->rc = CPUU_OK; /* old rows stay in the arena until the session ends */
+}
+
+/* ---- profile sections ------------------------------------------------------------------------- */
+
+static cpuu_rc section_row(cpuu_work *w, cpuu_fetch *f, const char *section, cpuu_error *err)
+{
+    uint8_t uid[16];
+    if (!cpuu_unhex(uid, section, sizeof(uid)))
+        return cpuu_fail(err, CPUU_E_FORMAT, "profile section '%s' has no UID for a name", section);
+    cpuu_value *values = cpuu_arena_alloc(&f->arena, (f->q.n_tags + 1) * sizeof(*values));
+    cpuu_mail_row row = {.id = {cpuu_arena_dup(&f->arena, uid, sizeof(uid)), sizeof(uid)},
+                         .values = values, .n_values = f->q.n_tags};
+    if (!values || !row.id.data)
+        return cpuu_nomem(err);
+    for (uint32_t i = 0; i < f->q.n_tags; i++) {
+        cpuu_error why = CPUU_ERROR_INIT;
+        cpuu_rc rc = cpuu_profile_get(w->profile, section, f->q.tags[i], &f->arena, &values[i], &why);
+        if (rc == CPUU_E_NOMEM)
+            return cpuu_nomem(err);
+        if (rc < 0)
+            values[i] = absent(f->q.tags[i]);
+        if (rc < 0 && rc != CPUU_E_NOTFOUND)
+            cpuu_logf(w->log, CPUU_LV_WARNING, "%s", why.text);
+    }
+    if (!cpuu_grow(&f->rows, &f->cap, f->count, sizeof(*f->rows)))
+        return cpuu_nomem(err);
+    f->rows[f->count++] = row;
+    return CPUU_OK;
+}
+
+static cpuu_rc fetch_sections(cpuu_work *w, cpuu_fetch *f, cpuu_error *err)
+{
+    char **names = NULL;
+    size_t n = 0;
+    cpuu_error why = CPUU_ERROR_INIT;
+    if (!w->profile) {
+        fetch_failed(f, CPUU_E_NOTFOUND, "there is no profile");
+        return CPUU_OK;
+    }
+    cpuu_rc rc = cpuu_profile_sections(w->profile, w->account, f->q.role, f->q.filter, &f->arena,
+                                       &names, &n, &why);
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++)
+        rc = section_row(w, f, names[i], &why);
+    f->done = true;
+    if (rc == CPUU_E_NOMEM)
+        return cpuu_nomem(err);
+    if (rc < 0)
+        fetch_failed(f, rc, why.text);
+    return CPUU_OK;
+}
+
+/* ---- the services ----------------------------------------------------------------------------- */
+
+static cpuu_rows *rows_new(cpuu_run *run, cpuu_fetch *fetch, bool own)
+{
+    cpuu_rows *r = cpuu_calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    r->run = run;
+    r->fetch = fetch;
+    r->own = own;
+    r->next = run->rows;
+    r->link = &run->rows;
+    if (run->rows)
+        run->rows->link = &r->next;
+    run->rows = r;
+    return r;
+}
+
+/* Rows for one query: shared when it was declared and is still true, else of its own. */
+static cpuu_rc open_rows(cpuu_run *run, const cpuu_query *q, cpuu_rows **out, cpuu_error *err)
+{
+    cpuu_fetch *f = q->side != CPUU_PROFILE ? find_declared(run->s, run->f, q) : NULL;
+    if (f && f->stale)
+        forget_rows(f);
+    const bool own = !f;
+    if (own) {
+        cpuu_query plain = *q;
+        if (q->flags & CPUU_STREAM)
+            plain.n_tags = 0; /* first the ids; values follow page by page */
+        f = fetch_new(run->f, &plain);
+    }
+    cpuu_rows *r = f ? rows_new(run, f, own) : NULL;
+    if (!r) {
+        if (own)
+            fetch_free(f);
+        return cpuu_nomem(err);
+    }
+    *out = r;
+    if (q->flags & CPUU_STREAM) {
+        r->page = fetch_new(run->f, q);
+        if (!r->page)
+            return cpuu_nomem(err);
+    }
+    return q->side == CPUU_PROFILE ? fetch_sections(run->w, f, err) : CPUU_OK;
+}
+
+static cpuu_rc undeclared(cpuu_run *run, const char *problem)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    run->bug = problem;
+    cpuu_fail(&err, CPUU_E_UNDECLARED, "%s", problem);
+    return cpuu_run_problem(run, &err);
+}
+
+static cpuu_rc run_queries(cpuu_run *run, cpuu_rows **out, uint32_t n, cpuu_error *err)
+{
+    cpuu_fetch **list = cpuu_calloc(n, sizeof(*list));
+    if (!list)
+        return cpuu_nomem(err);
+    size_t missing = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        bool twice = false;
+        for (size_t k = 0; k < missing; k++)
+            twice = twice || list[k] == out[i]->fetch;
+        if (!out[i]->fetch->done && !twice)
+            list[missing++] = out[i]->fetch;
+    }
+    cpuu_rc rc = missing ? fetch_all(run->s, list, missing, err) : CPUU_OK;
+    cpuu_free(list);
+    return rc;
+}
+
+cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, uint32_t n,
+                                    cpuu_rows **out)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_rc rc = cpuu_run_beat(run);
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = NULL;
+    if (rc < 0 || n == 0)
+        return rc;
+    if (queries[0].size < CPUU_QUERY_MIN)
+        return undeclared(run, "a query has the wrong size");
+    for (uint32_t i = 0; i < n; i++) {
+        cpuu_query q = cpuu_query_at(queries, i);
+        cpuu_feature allowed = *run->f;
+        allowed.needs = run->needs;
+        const char *problem = cpuu_query_problem(&allowed, &q);
+        if (problem)
+            return undeclared(run, problem);
+    }
+    for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
+        cpuu_query q = cpuu_query_at(queries, i);
+        rc = open_rows(run, &q, &out[i], &err);
+    }
+    if (rc == CPUU_OK)
+        rc = run_queries(run, out, n, &err);
+    if (rc == CPUU_OK)
+        return cpuu_run_beat(run);
+    for (uint32_t i = 0; i < n; i++) {
+        cpuu_service_rows_close(out[i]);
+        out[i] = NULL;
+    }
+    return cpuu_run_problem(run, &err);
+}
+
+/* Values with the tags the feature asked with. */
+static const cpuu_value *feature_values(cpuu_rows *r, const cpuu_fetch *f, const cpuu_mail_row *row)
+{
+    bool named = false;
+    for (uint32_t i = 0; i < f->q.n_tags; i++)
+        named = named || f->q.tags[i] >= 0x80000000u;
+    if (!named)
+        return row->values;
+    cpuu_value *values = cpuu_arena_dup(&r->arena, row->values, f->q.n_tags * sizeof(*values));
+    for (uint32_t i = 0; values && i < f->q.n_tags; i++)
+        values[i].tag = (f->q.tags[i] & 0xffff0000u) | (values[i].tag & 0xffffu);
+    return values;
+}
+
+/* Reads the page of a streamed query that starts at `start`. */
+static cpuu_rc load_page(cpuu_rows *r, size_t start, cpuu_error *err)
+{
+    cpuu_fetch *f = r->page;
+    cpuu_blob ids[PAGE];
+    uint32_t n = 0;
+    for (size_t i = start; i < r->fetch->count && n < PAGE; i++)
+        ids[n++] = r->fetch->rows[i].id;
+    cpuu_fetch *fresh = fetch_new(f->feature, &f->q);
+    if (!fresh)
+        return cpuu_nomem(err);
+    fetch_free(f);
+    r->page = f = fresh;
+    r->page_start = start;
+    f->box = r->fetch->box;
+    cpuu_rc rc = fetch_columns(r->run->s, f, err);
+    if (rc < 0 || f->done)
+        return rc < 0 ? rc : cpuu_fail(err, f->rc, "%s", f->problem);
+    cpuu_mail_op op = read_op(f);
+    op.ids = ids;
+    op.n_ids = n;
+    op.filter = NULL;
+    rc = cpuu_mail_run(r->run->w->mail, &op, 1, err);
+    if (rc == CPUU_OK && op.rc < 0)
+        rc = cpuu_fail(err, op.rc, "%s", op.error.text);
+    cpuu_mail_op_clear(&op);
+    return rc;
+}
+
+static cpuu_rc find_row(cpuu_rows *r, uint32_t index, cpuu_fetch **f, size_t *at, cpuu_error *err)
+{
+    *f = r->fetch;
+    *at = index;
+    if (index >= r->fetch->count)
+        return CPUU_END;
+    if (!r->page)
+        return CPUU_OK;
+    cpuu_rc rc = CPUU_OK;
+    if (index < r->page_start || index >= r->page_start + r->page->count)
+        rc = load_page(r, index, err);
+    *f = r->page;
+    *at = index - r->page_start;
+    if (rc == CPUU_OK && *at >= r->page->count)
+        rc = cpuu_fail(err, CPUU_E_IO, "the server gave fewer rows than asked for");
+    return rc;
+}
+
+cpuu_rc CPUU_CALL cpuu_service_rows(cpuu_rows *r, uint32_t index, cpuu_row *out)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_fetch *f;
+    size_t at;
+    if (r->fetch->rc < 0) {
+        cpuu_fail(&err, r->fetch->rc, "%s", r->fetch->problem);
+        return cpuu_run_problem(r->run, &err);
+    }
+    cpuu_rc rc = find_row(r, index, &f, &at, &err);
+    if (rc < 0)
+        return cpuu_run_problem(r->run, &err);
+    if (rc == CPUU_END)
+        return rc;
+    cpuu_row row = {.size = out->size, .rc = f->rows[at].rc, .id = f->rows[at].id};
+    row.values = feature_values(r, f, &f->rows[at]);
+    if (f->q.n_tags && !row.values)
+        return CPUU_E_NOMEM;
+    memcpy(out, &row, out->size < sizeof(row) ? out->size : sizeof(row));
+    return CPUU_OK;
+}
+
+void CPUU_CALL cpuu_service_rows_close(cpuu_rows *r)
+{
+    if (!r)
+        return;
+    *r->link = r->next;
+    if (r->next)
+        r->next->link = r->link;
+    if (r->own)
+        fetch_free(r->fetch);
+    fetch_free(r->page);
+    cpuu_arena_free(&r->arena);
+    cpuu_free(r);
+}
+
+/* ---- what a feature saw, and what it changed --------------------------------------------------- */
+
+static bool seen_in(const cpuu_fetch *f, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out)
+{
+    if (!f || !f->is_target || f->rc < 0 || f->q.what != what)
+        return false;
+    uint32_t column = 0;
+    while (column < f->q.n_tags && f->columns[column] != tag)
+        column++;
+    if (column == f->q.n_tags)
+        return false;
+    for (size_t i = 0; i < f->count; i++) {
+        if (f->rows[i].rc < 0 || !cpuu_blob_same(f->rows[i].id, id))
+            continue;
+        *out = cpuu_prop_of(tag, &f->rows[i].values[column]);
+        return true;
+    }
+    return false;
+}
+
+/* Rows still open come first; a declared read that the feature has closed counts as seen, too. */
+bool cpuu_run_seen(cpuu_run *run, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out)
+{
+    for (cpuu_rows *r = run->rows; r; r = r->next) {
+        if (seen_in(r->page ? r->page : r->fetch, what, id, tag, out))
+            return true;
+    }
+    for (cpuu_fetch *f = run->s->declared; f; f = f->next) {
+        if (seen_in(f, what, id, tag, out))
+            return true;
+    }
+    return false;
+}
+
+static const cpuu_value *find_value(const cpuu_queued *q, uint32_t tag)
+{
+    for (uint32_t i = 0; i < q->c.n_set; i++) {
+        if (q->set[i].tag == tag)
+            return &q->set[i];
+    }
+    return NULL;
+}
+
+static bool is_unset(const cpuu_queued *q, uint32_t tag)
+{
+    for (uint32_t i = 0; i < q->c.n_unset; i++) {
+        if (q->unset[i] >> 16 == tag >> 16)
+            return true;
+    }
+    return false;
+}
+
+/* False when the row cannot be told without asking the server. */
+static bool patch_row(cpuu_fetch *f, cpuu_mail_row *row, const cpuu_queued *q)
+{
+    cpuu_value *values = cpuu_arena_dup(&f->arena, row->values, f->q.n_tags * sizeof(*values));
+    for (uint32_t i = 0; values && i < f->q.n_tags; i++) {
+        const cpuu_value *v = find_value(q, f->columns[i]);
+        if (v) {
+            values[i] = *v;
+            values[i].data = cpuu_arena_dup(&f->arena, v->data, v->size);
+            if (!values[i].data)
+                return false;
+        } else if (f->columns[i] && is_unset(q, f->columns[i])) {
+            values[i] = absent(f->columns[i]);
+        }
+    }
+    row->values = values;
+    return values != NULL;
+}
+
+/* A created item is told by what was set; what the server adds by itself stays absent. */
+static bool patch_new(cpuu_fetch *f, const cpuu_queued *q)
+{
+    const cpuu_value *class = find_value(q, 0x001A001Fu); /* PidTagMessageClass */
+    if ((q->c.what != CPUU_ITEMS && q->c.what != CPUU_HIDDEN) || !q->result.size)
+        return false;
+    if (f->q.filter && !class)
+        return false;
+    const size_t n = f->q.filter ? strlen(f->q.filter) : 0;
+    if (n && (class->size < n || cpuu_ncasecmp((const char *)class->data, f->q.filter, n) != 0))
+        return true; /* not what that query asks for */
+    cpuu_mail_row row = {.id = q->result, .n_values = f->q.n_tags};
+    cpuu_value *values = cpuu_arena_alloc(&f->arena, (f->q.n_tags + 1) * sizeof(*values));
+    row.id.data = cpuu_arena_dup(&f->arena, q->result.data, q->result.size);
+    row.values = values;
+    if (!values || !row.id.data || !cpuu_grow(&f->rows, &f->cap, f->count, sizeof(*f->rows)))
+        return false;
+    for (uint32_t i = 0; i < f->q.n_tags; i++)
+        values[i] = absent(f->q.tags[i]);
+    f->rows[f->count] = row;
+    if (!patch_row(f, &f->rows[f->count], q))
+        return false;
+    f->count++;
+    return true;
+}
+
+static bool patch_fetch(cpuu_fetch *f, const cpuu_queued *q)
+{
+    if (q->c.what == CPUU_RULES || q->c.what == CPUU_PERMISSIONS)
+        return false; /* the server rewrites what it is given */
+    if (q->c.what == CPUU_FOLDERS)
+        return false;
+    if (q->c.verb == CPUU_CREATE)
+        return patch_new(f, q);
+    for (size_t i = 0; i < f->count; i++) {
+        if (!cpuu_blob_same(f->rows[i].id, q->c.id) && q->c.what != CPUU_STORE)
+            continue;
+        if (q->c.verb == CPUU_UPDATE)
+            return patch_row(f, &f->rows[i], q);
+        memmove(&f->rows[i], &f->rows[i + 1], (f->count - i - 1) * sizeof(*f->rows));
+        f->count--;
+        return true;
+    }
+    return true; /* not in this answer */
+}
+
+static bool touches(const cpuu_fetch *f, const cpuu_queued *q)
+{
+    cpuu_blob folder = f->q.folder;
+    if (!f->is_target || !f->done || f->rc < 0)
+        return false;
+    if (q->c.what == CPUU_FOLDERS) /* their order and depth are the server's business */
+        return f->q.what == CPUU_FOLDERS || f->q.what == CPUU_FOLDER;
+    if (f->q.what != q->c.what)
+        return false;
+    if (f->q.role != CPUU_ROLE_NONE && !cpuu_mailbox_role(f->box, f->q.role, &folder))
+        return true;
+    return q->folder.size == 0 || cpuu_blob_same(folder, q->folder);
+}
+
+void cpuu_session_patch(cpuu_session *s, const cpuu_run *run)
+{
+    for (size_t i = 0; i < run->n_queue; i++) {
+        const cpuu_queued *q = &run->queue[i];
+        if (q->merged != i || !q->applied || q->rc < 0 || q->c.what == CPUU_SECTIONS)
+            continue;
+        for (cpuu_fetch *f = s->declared; f; f = f->next) {
+            if (touches(f, q) && !f->stale)
+                f->stale = !patch_fetch(f, q);
+        }
+    }
+}
+
+void cpuu_session_free(cpuu_session *s)
+{
+    while (s->declared) {
+        cpuu_fetch *f = s->declared;
+        s->declared = f->next;
+        fetch_free(f);
+    }
+    while (s->overlays) {
+        cpuu_overlay *o = s->overlays;
+        s->overlays = o->next;
+        cpuu_free(o->key);
+        cpuu_free(o->data);
+        cpuu_free(o);
+    }
+    cpuu_arena_free(&s->arena);
+}
