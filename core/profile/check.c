@@ -60,7 +60,7 @@ static cpuu_rc check_list(checker *c, const char *section, const cpuu_section *s
 {
     const cpuu_reg_value *v = cpuu_section_find(s, tag);
     cpuu_rc rc = CPUU_OK;
-    if (v && (v->type != CPUU_REG_BINARY || v->size % 16))
+    if (v && (v->type != CPUU_REG_BINARY || v->size % 16 || v->size > 16 * CPUU_MAX_UIDS))
         rc = found(c, true, section, "%s is not a list of 16-byte UIDs", v->name);
     for (size_t i = 0; i < cpuu_uids_count(v) && rc >= 0; i++)
         rc = check_uid(c, section, v->name, v->data + 16 * i);

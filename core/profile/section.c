@@ -164,7 +164,8 @@ cpuu_rc cpuu_section_text(const cpuu_section *s, uint32_t id, cpuu_arena *arena,
 
 size_t cpuu_uids_count(const cpuu_reg_value *v)
 {
-    return v && v->type == CPUU_REG_BINARY ? v->size / 16 : 0;
+    bool is_list = v && v->type == CPUU_REG_BINARY && v->size <= 16 * CPUU_MAX_UIDS;
+    return is_list ? v->size / 16 : 0;
 }
 
 bool cpuu_uids_has(const cpuu_reg_value *v, const uint8_t uid[16])

@@ -94,7 +94,9 @@ char *cpuu_section_key(const cpuu_profile *p, const char *name);
 /* Hands an error on that was first caught because some codes of it are no errors here. */
 cpuu_rc cpuu_pass(cpuu_error *err, const cpuu_error *why);
 
-/* A UID list (16-byte UIDs, concatenated): the number of whole UIDs, and whether one is in it. */
+/* A UID list (16-byte UIDs, concatenated): the number of whole UIDs, and whether one is in it. A
+ * longer one is none: real profiles have a dozen, and time must stay bounded. */
+#define CPUU_MAX_UIDS 1024u
 size_t cpuu_uids_count(const cpuu_reg_value *v);
 bool cpuu_uids_has(const cpuu_reg_value *v, const uint8_t uid[16]);
 /* 32 hex digits of a UID in `arena`, or NULL. */

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "base/text.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static unsigned long fail_in;
@@ -48,6 +50,17 @@ static void apply_text(cpuu_reg *reg, const void *text, size_t size)
 void reg_add_text(cpuu_reg *reg, const char *text)
 {
     apply_text(reg, text, strlen(text));
+}
+
+void reg_add_generated(cpuu_reg *reg, const gen_profile *g)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    gen_write(g, f);
+    fclose(f);
+    apply_text(reg, text, size);
+    free(text);
 }
 
 void reg_add_file(cpuu_reg *reg, const char *path)

@@ -2,6 +2,8 @@
 #ifndef CPUU_TESTS_PROFILE_FIXTURE_H
 #define CPUU_TESTS_PROFILE_FIXTURE_H
 
+#include "../../data/profilegen.h"
+
 #include "profile/profile.h"
 
 #include <check.h>
@@ -21,6 +23,7 @@ bool allocation_failed(void);
 cpuu_reg *reg_from_file(const char *path);
 void reg_add_file(cpuu_reg *reg, const char *path);
 void reg_add_text(cpuu_reg *reg, const char *text);
+void reg_add_generated(cpuu_reg *reg, const gen_profile *g);
 /* Everything below `key` as text; the caller frees it. */
 char *reg_dump(cpuu_reg *reg, const char *key);
 /* The profile of that name in the newest root. */

@@ -5,8 +5,6 @@
  */
 #include "fixture.h"
 
-#include "../../data/profilegen.h"
-
 #include "base/text.h"
 #include "report/report.h"
 
@@ -32,23 +30,12 @@ typedef struct world {
     char section[33];
 } world;
 
-static void add_generated(cpuu_reg *reg, const gen_profile *g)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&text, &size);
-    gen_write(g, f);
-    fclose(f);
-    reg_add_text(reg, text);
-    free(text);
-}
-
 static void start(world *w, const gen_profile *g)
 {
     cpuu_error err = CPUU_ERROR_INIT;
     w->g = *g;
     w->reg = reg_from_file(NULL);
-    add_generated(w->reg, g);
+    reg_add_generated(w->reg, g);
     cpuu_edits_init(&w->edits);
     OK(cpuu_reg_open_overlay(w->reg, &w->edits, &w->view, &err));
     w->p = open_profile(w->view, g->profile);
@@ -346,6 +333,27 @@ START_TEST(empty_and_damaged_profiles_are_not_resolved)
     ck_assert_uint_eq(findings(p), 1);
     cpuu_profile_free(p);
     cpuu_reg_close(reg);
+}
+END_TEST
+
+START_TEST(an_endless_list_is_no_list)
+{
+    world w;
+    cpuu_error err = CPUU_ERROR_INIT;
+    start_variant(&w, 0);
+    uint8_t *list = cpuu_calloc(60000, 16);
+    for (uint32_t i = 0; i < 60000; i++)
+        memcpy(list + 16 * i, &i, 4);
+    char *key = cpuu_reg_join(w.p->key, CPUU_SECTION_MASTER);
+    OK(cpuu_edits_set(&w.edits, key, "01023d0e", CPUU_REG_BINARY, list, 960000, CPUU_MARK_NONE,
+                      ""));
+    cpuu_profile *p = open_profile(w.view, "Outlook");
+    ck_assert_int_eq(classify(p, NULL, true), CPUU_PROFILE_NOT_RESOLVED);
+    ck_assert_uint_gt(findings(p), 0);
+    cpuu_profile_free(p);
+    cpuu_free(key);
+    cpuu_free(list);
+    finish(&w);
 }
 END_TEST
 
@@ -1043,6 +1051,7 @@ Suite *edit_suite(void)
     tcase_add_test(t, staging_survives_every_failing_allocation);
     tcase_add_test(t, classification_follows_the_guide);
     tcase_add_test(t, empty_and_damaged_profiles_are_not_resolved);
+    tcase_add_test(t, an_endless_list_is_no_list);
     tcase_add_test(t, the_newest_root_with_a_profile_comes_first);
     tcase_add_loop_test(t, values_are_read_in_mapi_terms, 0, N_VARIANTS);
     tcase_add_loop_test(t, a_value_is_stored_in_the_width_and_type_it_has, 0, N_VARIANTS);
