@@ -46,6 +46,19 @@ static void copy(walk *x, uint32_t start)
         cpuu_buf_add(x->out, x->r.data + start, x->r.pos - start);
 }
 
+/* Sets a size in the output that was not known when it was copied. */
+static void set_size(walk *x, size_t at, size_t n)
+{
+    if (!x->r.failed && x->out)
+        cpuu_buf_put_u32(x->out, at, (uint32_t)n);
+}
+
+/* Bytes in the output so far. */
+static size_t written(const walk *x)
+{
+    return x->out ? x->out->size : 0;
+}
+
 static cpuu_blob bytes(walk *x, cpuu_xr_what what, uint32_t n, const char *field)
 {
     uint32_t start = x->r.pos;
@@ -78,7 +91,7 @@ static void text(walk *x, bool wide, const char *field)
 
 static void entry_id(walk *x)
 {
-    size_t size_at = x->out ? x->out->size : 0;
+    size_t size_at = written(x);
     uint32_t n = number(x, 4, "EntryID size");
     uint32_t start = x->r.pos;
     cpuu_blob value = fmt_blob(&x->r, n, "EntryID");
@@ -87,7 +100,7 @@ static void entry_id(walk *x)
         return;
     size_t before = x->out->size;
     cpuu_rewrite_value(x->w, value.size ? CPUU_LINK_EID : 0, CPUU_PT_BINARY, value, x->out);
-    cpuu_buf_put_u32(x->out, size_at, (uint32_t)(x->out->size - before));
+    set_size(x, size_at, written(x) - before);
 }
 
 static void named_tag(walk *x)
@@ -149,9 +162,9 @@ static void prop_array(walk *x)
 {
     number(x, 4, "propval array: 0");
     uint32_t n = number(x, 4, "propval array: number of properties");
-    size_t size_at = x->out ? x->out->size : 0;
+    size_t size_at = written(x);
     uint32_t size = number(x, 4, "propval array: bytes in block");
-    prop_block b = {x->r.pos, x->out ? x->out->size : 0};
+    prop_block b = {x->r.pos, written(x)};
     if (n > cpuu_reader_left(&x->r) / 16)
         cpuu_reader_fail(&x->r, "propval array: number of properties", "runs past the end");
     for (uint32_t i = 0; i < n && !x->r.failed; i++) {
@@ -162,8 +175,7 @@ static void prop_array(walk *x)
         prop_value(x, &b, i);
     if (!x->r.failed && x->r.pos - b.start != size)
         cpuu_reader_fail(&x->r, "propval array: bytes in block", "does not match the values");
-    if (x->out)
-        cpuu_buf_put_u32(x->out, size_at, (uint32_t)(x->out->size - b.out_start));
+    set_size(x, size_at, written(x) - b.out_start);
 }
 
 /* ---- elements -------------------------------------------------------------------------------- */
@@ -419,12 +431,11 @@ static void rule(walk *x)
     text(x, true, "rule name");
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         number(x, 4, words[i]);
-    size_t size_at = x->out ? x->out->size : 0;
+    size_t size_at = written(x);
     uint32_t size = number(x, 4, "byte count");
-    size_t before = x->out ? x->out->size : 0;
+    size_t before = written(x);
     body_of(x, size);
-    if (x->out)
-        cpuu_buf_put_u32(x->out, size_at, (uint32_t)(x->out->size - before));
+    set_size(x, size_at, written(x) - before);
 }
 
 static void next_rule(walk *x, uint32_t i)
@@ -446,15 +457,15 @@ bool cpuu_xr_is_defer(cpuu_blob in)
 static void defer(walk *x)
 {
     bool counted = x->r.size >= 4 && cpuu_le32(x->r.data) == x->r.size - 4;
-    size_t start = x->out ? x->out->size : 0;
+    size_t start = written(x);
     if (counted)
         number(x, 4, "length of the rest");
     uint32_t i = 0;
     do {
         next_rule(x, i++);
     } while (cpuu_reader_left(&x->r));
-    if (counted && x->out)
-        cpuu_buf_put_u32(x->out, start, (uint32_t)(x->out->size - start - 4));
+    if (counted)
+        set_size(x, start, written(x) - start - 4);
 }
 
 static void stream(walk *x)
