@@ -1,8 +1,7 @@
 /*
  * Makes what is generated from the table of settings, at build time:
- *     make-pages page FILE.in    a manual page: a line "@SWITCHES@" or "@KEYS@" becomes those sections
- *     make-pages template        CPUU.ini
- *     make-pages completion      completion for bash
+ *     make-pages page FILE.in    a manual page: a line "@SWITCHES@" or "@KEYS@" becomes those
+ * sections make-pages template        CPUU.ini make-pages completion      completion for bash
  */
 #include "config.h"
 

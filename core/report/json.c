@@ -18,7 +18,7 @@ struct cpuu_json {
     json_t *profile; /* the current one; borrowed from profiles */
     json_t *feature; /* the current one; borrowed from the profile */
     json_t *totals;
-    bool failed;     /* out of memory at some point */
+    bool failed; /* out of memory at some point */
 };
 
 /* ---- helpers --------------------------------------------------------------------------------- */
@@ -46,10 +46,10 @@ static json_t *string(const char *text)
     return value;
 }
 
-/* Steals value; a NULL value or a failure is remembered. */
+/* Steals value, also on failure, which is remembered. Object and value may be NULL: that is one. */
 static void put(cpuu_json *j, json_t *object, const char *key, json_t *value)
 {
-    if (!object || !value || json_object_set_new(object, key, value) != 0)
+    if (json_object_set_new(object, key, value) != 0)
         j->failed = true;
 }
 
@@ -62,7 +62,7 @@ static void put_text(cpuu_json *j, json_t *object, const char *key, const char *
 static json_t *append(cpuu_json *j, json_t *array)
 {
     json_t *object = json_object();
-    if (array && object && json_array_append_new(array, object) == 0)
+    if (json_array_append_new(array, object) == 0)
         return object;
     j->failed = true;
     return NULL;

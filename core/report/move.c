@@ -1,7 +1,9 @@
-/* Opening logs in folders that others may write to, and moving them: copy, flush, compare, delete. */
+/* Opening logs in folders that others may write to, and moving them: copy, flush, compare, delete.
+ */
 #include "report/private.h"
 
 #include "base/fault.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,10 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int cpuu_log_open(const char *path, cpuu_error *err)
+/* Nothing is written to, or cut off from, a file that may also be known by another name. */
+static int open_plain(const char *path, int flags, cpuu_error *err)
 {
     struct stat st;
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    int fd = open(path, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
     if (fd < 0) {
         cpuu_fail_errno(err, errno, "cannot open log file '%s'", path);
         return -1;
@@ -22,6 +25,11 @@ int cpuu_log_open(const char *path, cpuu_error *err)
     close(fd);
     cpuu_fail(err, CPUU_E_UNSUPPORTED, "log file '%s' is not a plain file with one name", path);
     return -1;
+}
+
+int cpuu_log_open(const char *path, cpuu_error *err)
+{
+    return open_plain(path, O_WRONLY | O_APPEND, err);
 }
 
 static cpuu_rc write_block(int fd, const char *path, const uint8_t *data, size_t size,
@@ -41,6 +49,21 @@ static cpuu_rc write_block(int fd, const char *path, const uint8_t *data, size_t
         size -= (size_t)n;
     }
     return CPUU_OK;
+}
+
+cpuu_rc cpuu_log_replace(const char *path, const void *data, size_t size, cpuu_error *err)
+{
+    cpuu_rc rc = cpuu_file_write(path, data, size, 0600, err);
+    if (rc != CPUU_E_ACCESS)
+        return rc;
+    int fd = open_plain(path, O_WRONLY, err);
+    if (fd < 0)
+        return CPUU_E_ACCESS;
+    rc = ftruncate(fd, 0) != 0 ? cpuu_fail_errno(err, errno, "cannot write '%s'", path)
+                               : write_block(fd, path, data, size, err);
+    if (close(fd) != 0 && rc == CPUU_OK)
+        rc = cpuu_fail_errno(err, errno, "cannot write '%s'", path);
+    return rc;
 }
 
 /* Copies all of `from` to the current end of `to`; *copied counts bytes. */
@@ -77,30 +100,32 @@ static bool same(int from, int to, off_t start, off_t size)
     return true;
 }
 
-static cpuu_rc copy_and_check(int from, int to, bool readable, const char *path, cpuu_error *err)
+static cpuu_rc copy_and_check(int from, int to, bool append, bool readable, const char *path,
+                              cpuu_error *err)
 {
     struct stat st;
     off_t copied;
-    if (fstat(to, &st) != 0 || !S_ISREG(st.st_mode))
-        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "'%s' is not a plain file", path);
+    if ((!append && ftruncate(to, 0) != 0) || fstat(to, &st) != 0)
+        return cpuu_fail_errno(err, errno, "cannot write '%s'", path);
     off_t start = st.st_size;
     cpuu_rc rc = copy(from, to, path, &copied, err);
     if (rc != CPUU_OK)
         return rc;
+    errno = EIO;
     if (cpuu_fault_fail("flush") || fsync(to) != 0 || fstat(to, &st) != 0)
-        return cpuu_fail_errno(err, errno ? errno : EIO, "cannot flush '%s'", path);
+        return cpuu_fail_errno(err, errno, "cannot flush '%s'", path);
     if (st.st_size != start + copied || (readable && !same(from, to, start, copied)))
         return cpuu_fail(err, CPUU_E_IO, "the copy of the log in '%s' differs", path);
     return CPUU_OK;
 }
 
 /* Users may have the right to write to a share and not to read from it. */
-static int open_remote(const char *path, bool append, bool *readable)
+static int open_remote(const char *path, bool append, bool *readable, cpuu_error *err)
 {
-    int flags = O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (append ? O_APPEND : O_TRUNC);
-    int fd = open(path, O_RDWR | flags, 0600);
+    int flags = append ? O_APPEND : 0;
+    int fd = open_plain(path, O_RDWR | flags, err);
     *readable = fd >= 0;
-    return fd >= 0 || errno != EACCES ? fd : open(path, O_WRONLY | flags, 0600);
+    return fd >= 0 ? fd : open_plain(path, O_WRONLY | flags, err);
 }
 
 cpuu_rc cpuu_log_move(const char *local, const char *remote, bool append, cpuu_error *err)
@@ -109,9 +134,8 @@ cpuu_rc cpuu_log_move(const char *local, const char *remote, bool append, cpuu_e
     int from = open(local, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (from < 0)
         return cpuu_fail_errno(err, errno, "cannot open '%s'", local);
-    int to = open_remote(remote, append, &readable);
-    cpuu_rc rc = to >= 0 ? copy_and_check(from, to, readable, remote, err)
-                         : cpuu_fail_errno(err, errno, "cannot open '%s'", remote);
+    int to = open_remote(remote, append, &readable, err);
+    cpuu_rc rc = to < 0 ? CPUU_E_IO : copy_and_check(from, to, append, readable, remote, err);
     close(from);
     if (to >= 0 && close(to) != 0 && rc == CPUU_OK)
         rc = cpuu_fail_errno(err, errno, "cannot write '%s'", remote);

@@ -104,7 +104,7 @@ bool cpuu_is_remote(const char *folder)
                                           0x73757245, /* Coda */
                                           0x00c36400, /* Ceph */
                                           0x01021997, /* 9P */
-                                          0x65735546  /* FUSE */};
+                                          0x65735546 /* FUSE */};
     struct statfs fs;
     if (statfs(folder, &fs) != 0)
         return false;

@@ -6,14 +6,15 @@
 
 #include <cpuu/formats/bytes.h>
 
-/* ---- name.c: where the log goes ---------------------------------------------------------------- */
+/* ---- name.c: where the log goes ----------------------------------------------------------------
+ */
 
 typedef struct cpuu_log_place {
     char *log;       /* final path */
     char *csv;       /* beside it; NULL when the log is a device */
     char *local_log; /* written first and moved at the end; NULL = written directly */
     char *local_csv;
-    unsigned exit;   /* bits of what went wrong while choosing */
+    unsigned exit;    /* bits of what went wrong while choosing */
     bool unreachable; /* a path of Windows (\\server\share) that this system cannot open */
 } cpuu_log_place;
 
@@ -24,15 +25,20 @@ void cpuu_log_place_free(cpuu_log_place *p);
 /* True when a folder lies on a network file system. */
 bool cpuu_is_remote(const char *folder);
 
-/* ---- move.c ------------------------------------------------------------------------------------ */
+/* ---- move.c ------------------------------------------------------------------------------------
+ */
 
 /* Opens a log for appending: a regular file with one name, or a character device. -1 on failure. */
 int cpuu_log_open(const char *path, cpuu_error *err);
+/* Creates or replaces a small file: atomically, or, in a folder that may be written to but not
+ * read, in place. */
+cpuu_rc cpuu_log_replace(const char *path, const void *data, size_t size, cpuu_error *err);
 /* Copies a file to its place (at the end of what is there, or instead of it), flushes, compares and
  * then deletes the local one. On failure the local file stays. */
 cpuu_rc cpuu_log_move(const char *local, const char *remote, bool append, cpuu_error *err);
 
-/* ---- json.c: the one user of jansson ----------------------------------------------------------- */
+/* ---- json.c: the one user of jansson -----------------------------------------------------------
+ */
 
 typedef struct cpuu_json cpuu_json;
 
@@ -48,7 +54,8 @@ cpuu_json *cpuu_json_new(const cpuu_settings *s, const char *host);
 void cpuu_json_free(cpuu_json *j);
 /* All of these accept j == NULL, and do nothing. Strings are copied; NULL becomes null. */
 void cpuu_json_message(cpuu_json *j, cpuu_level level, const char *text);
-void cpuu_json_profile_begin(cpuu_json *j, const char *hive, const char *name, cpuu_status previous);
+void cpuu_json_profile_begin(cpuu_json *j, const char *hive, const char *name,
+                             cpuu_status previous);
 void cpuu_json_profile_end(cpuu_json *j, cpuu_status status, const char *message);
 void cpuu_json_fact(cpuu_json *j, const char *name, const char *value);
 void cpuu_json_feature_begin(cpuu_json *j, const char *name);
@@ -61,13 +68,14 @@ void cpuu_json_conflict(cpuu_json *j, const char *where, const char *what);
 /* Writes the file, or standard output for "-". */
 cpuu_rc cpuu_json_write(cpuu_json *j, const char *path, const cpuu_json_end *end, cpuu_error *err);
 
-/* ---- terminal.c -------------------------------------------------------------------------------- */
+/* ---- terminal.c --------------------------------------------------------------------------------
+ */
 
 typedef struct cpuu_terminal {
-    bool quiet;           /* errors only */
+    bool quiet; /* errors only */
     bool verbose;
-    bool json_on_stdout;  /* then nothing else may go there */
-    bool shows_progress;  /* stderr is a terminal */
+    bool json_on_stdout; /* then nothing else may go there */
+    bool shows_progress; /* stderr is a terminal */
     bool progress_shown;
     int64_t last_progress; /* ms */
 } cpuu_terminal;

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
-#include "base/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -72,8 +71,8 @@ static void log_line(cpuu_report *r, cpuu_level level, const char *text)
 {
     char stamp[24], fixed[2048];
     cpuu_clock_stamp(stamp);
-    char *line = cpuu_asprintf("%s %ld [%s] %s\n", stamp, (long)getpid(), cpuu_level_word(level),
-                               text);
+    char *line =
+        cpuu_asprintf("%s %ld [%s] %s\n", stamp, (long)getpid(), cpuu_level_word(level), text);
     if (!line) { /* out of memory: a cut line is better than none */
         snprintf(fixed, sizeof(fixed) - 1, "%s %ld [%s] %s", stamp, (long)getpid(),
                  cpuu_level_word(level), text);
@@ -113,8 +112,9 @@ static cpuu_rc open_log(cpuu_report *r, cpuu_error *err)
         return rc;
     r->mask |= r->place.exit;
     if (r->place.exit & CPUU_EXIT_FAILED_TO_CREATE_TMP)
-        cpuu_logf(&r->log, CPUU_LV_WARNING, "the folder CPUULogs cannot be made in the TEMP folder; "
-                                            "the log is written to its place directly");
+        cpuu_logf(&r->log, CPUU_LV_WARNING,
+                  "the folder CPUULogs cannot be made in the TEMP folder; "
+                  "the log is written to its place directly");
     if (r->place.unreachable && !r->place.local_log)
         cpuu_fail(&why, CPUU_E_UNSUPPORTED,
                   "'%s' is a path of Windows; give the mounted folder instead", r->place.log);
@@ -133,7 +133,8 @@ static void log_start(cpuu_report *r)
     if (!r->lists_only)
         log_line(r, CPUU_LV_INFO, "cpuu " PACKAGE_VERSION " starts");
     for (size_t i = 0; i < s->n_notes; i++) {
-        if (!r->lists_only || s->notes[i].level < CPUU_LV_INFO) /* a list is not mixed with remarks */
+        if (!r->lists_only ||
+            s->notes[i].level < CPUU_LV_INFO) /* a list is not mixed with remarks */
             cpuu_logf(&r->log, s->notes[i].level, "%s", s->notes[i].text);
     }
 }
@@ -146,8 +147,8 @@ cpuu_rc cpuu_report_open(const cpuu_settings *s, cpuu_report **out, cpuu_error *
     r->log.write = sink;
     r->settings = s;
     r->fd = -1;
-    r->lists_only = s->mode != CPUU_MODE_UPDATE && s->mode != CPUU_MODE_UNDO &&
-                    s->mode != CPUU_MODE_CLEANUP;
+    r->lists_only =
+        s->mode != CPUU_MODE_UPDATE && s->mode != CPUU_MODE_UNDO && s->mode != CPUU_MODE_CLEANUP;
     cpuu_buf_init(&r->csv, MAX_TEXT);
     cpuu_buf_init(&r->summary, MAX_TEXT);
     cpuu_terminal_init(&r->terminal, s);
@@ -298,8 +299,8 @@ void cpuu_report_conflict(cpuu_report *r, const char *where, const char *what)
 {
     r->conflicts++;
     cpuu_json_conflict(r->json, where, what);
-    cpuu_logf(&r->log, CPUU_LV_WARNING, "%s was changed by somebody else since and stays: %s", where,
-              what);
+    cpuu_logf(&r->log, CPUU_LV_WARNING, "%s was changed by somebody else since and stays: %s",
+              where, what);
 }
 
 void cpuu_report_progress(cpuu_report *r, const char *what, uint32_t done, uint32_t total)
@@ -336,9 +337,10 @@ static void write_csv(cpuu_report *r)
     const char *path = r->place.local_csv ? r->place.local_csv : r->place.csv;
     if (!path || (r->place.unreachable && !r->place.local_csv))
         return;
-    cpuu_rc rc = r->csv.failed ? cpuu_fail(&err, CPUU_E_NOMEM, "the CSV file is not complete")
-                               : cpuu_file_write(path, r->csv.data ? (const void *)r->csv.data : "",
-                                                 r->csv.size, 0600, &err);
+    cpuu_rc rc = r->csv.failed
+                     ? cpuu_fail(&err, CPUU_E_NOMEM, "the CSV file is not complete")
+                     : cpuu_log_replace(path, r->csv.data ? (const void *)r->csv.data : "",
+                                        r->csv.size, &err);
     if (rc != CPUU_OK)
         fail_log(r, CPUU_EXIT_FAILED_TO_WRITE_LOG, &err);
 }
@@ -350,11 +352,11 @@ static void move_logs(cpuu_report *r)
     cpuu_error err = CPUU_ERROR_INIT;
     if (!r->place.local_log)
         return;
-    cpuu_rc rc = r->place.unreachable
-                     ? cpuu_fail(&err, CPUU_E_UNSUPPORTED,
-                                 "'%s' is a path of Windows; give the mounted folder instead",
-                                 r->place.log)
-                     : cpuu_log_move(r->place.local_csv, r->place.csv, false, &err);
+    cpuu_rc rc =
+        r->place.unreachable
+            ? cpuu_fail(&err, CPUU_E_UNSUPPORTED,
+                        "'%s' is a path of Windows; give the mounted folder instead", r->place.log)
+            : cpuu_log_move(r->place.local_csv, r->place.csv, false, &err);
     if (r->fd >= 0)
         close(r->fd);
     r->fd = -1;

@@ -1,6 +1,6 @@
 /*
- * What a run tells people and other programs: log file, terminal, CSV of profile codes, JSON report,
- * exit mask. Only this folder turns errors into codes.
+ * What a run tells people and other programs: log file, terminal, CSV of profile codes, JSON
+ * report, exit mask. Only this folder turns errors into codes.
  */
 #ifndef CPUU_REPORT_REPORT_H
 #define CPUU_REPORT_REPORT_H
@@ -42,16 +42,16 @@ const char *cpuu_status_name(cpuu_status s);
 const char *cpuu_status_text(cpuu_status s);
 
 /* Bits of the exit mask of the guide; 0 = cannot start, nothing to do. */
-#define CPUU_EXIT_SUCCESS               1
-#define CPUU_EXIT_NO_SWITCH_MSG         2
-#define CPUU_EXIT_SWITCH_ERR            4
-#define CPUU_EXIT_USER_ABORT            8
-#define CPUU_EXIT_GLOBAL_ERR            16
-#define CPUU_EXIT_CRASH                 32
-#define CPUU_EXIT_FAILED_TO_WRITE_LOG   64
-#define CPUU_EXIT_FAILED_TO_CREATE_TMP  128
-#define CPUU_EXIT_FAILED_TO_COPY_LOG    256
-#define CPUU_EXIT_INVALID_SWITCH_MSG    512
+#define CPUU_EXIT_SUCCESS              1
+#define CPUU_EXIT_NO_SWITCH_MSG        2
+#define CPUU_EXIT_SWITCH_ERR           4
+#define CPUU_EXIT_USER_ABORT           8
+#define CPUU_EXIT_GLOBAL_ERR           16
+#define CPUU_EXIT_CRASH                32
+#define CPUU_EXIT_FAILED_TO_WRITE_LOG  64
+#define CPUU_EXIT_FAILED_TO_CREATE_TMP 128
+#define CPUU_EXIT_FAILED_TO_COPY_LOG   256
+#define CPUU_EXIT_INVALID_SWITCH_MSG   512
 
 typedef struct cpuu_report cpuu_report;
 
@@ -75,16 +75,16 @@ void cpuu_report_profile_begin(cpuu_report *r, const char *hive, const char *pro
 /* Facts for the JSON report and the summary: "source.smtp", "target.smtp", "journal", ... */
 void cpuu_report_fact(cpuu_report *r, const char *name, const char *value);
 /* Also sets the exit bits that follow from the status: SUCCESS for 10, 12, 14; SWITCH_ERR for what
- * should have been processed and was not (4, 9, 11, 13, 17-23); GLOBAL_ERR for 15; USER_ABORT for 16;
- * none for what is left alone on purpose (0-3, 5-8, 24). message may be NULL. */
+ * should have been processed and was not (4, 9, 11, 13, 17-23); GLOBAL_ERR for 15; USER_ABORT for
+ * 16; none for what is left alone on purpose (0-3, 5-8, 24). message may be NULL. */
 void cpuu_report_profile_end(cpuu_report *r, cpuu_status status, const char *message);
 
 /* Features of the current profile. */
 typedef enum cpuu_feature_state {
     CPUU_FEATURE_OK = 1,
-    CPUU_FEATURE_NOTHING,   /* nothing to do */
-    CPUU_FEATURE_PARTLY,    /* some links stay at the source */
-    CPUU_FEATURE_FAILED,    /* rolled back */
+    CPUU_FEATURE_NOTHING, /* nothing to do */
+    CPUU_FEATURE_PARTLY,  /* some links stay at the source */
+    CPUU_FEATURE_FAILED,  /* rolled back */
     CPUU_FEATURE_SKIPPED
 } cpuu_feature_state;
 void cpuu_report_feature_begin(cpuu_report *r, const char *feature);
@@ -97,7 +97,8 @@ void cpuu_report_change(cpuu_report *r, const char *where, const char *name, con
                         const char *after, char mark);
 /* What somebody else changed since, and therefore stays. */
 void cpuu_report_conflict(cpuu_report *r, const char *where, const char *what);
-/* Progress of long work; total 0 = unknown. Shown on a terminal only, at most a few times a second. */
+/* Progress of long work; total 0 = unknown. Shown on a terminal only, at most a few times a second.
+ */
 void cpuu_report_progress(cpuu_report *r, const char *what, uint32_t done, uint32_t total);
 
 void cpuu_report_add_exit(cpuu_report *r, unsigned bits);
@@ -106,9 +107,9 @@ void cpuu_report_add_exit(cpuu_report *r, unsigned bits);
 int cpuu_report_close(cpuu_report *r);
 
 /*
- * The exit status of a process. Guide style: the mask, with 256 folded into 64 and 512 into 2 because
- * a POSIX status has 8 bits. POSIX style: 0 done, 1 partly (or with problems), 2 cannot start,
- * 3 nothing to do (also: no Switch Message yet), 4 failed, 5 stopped by the user.
+ * The exit status of a process. Guide style: the mask, with 256 folded into 64 and 512 into 2
+ * because a POSIX status has 8 bits. POSIX style: 0 done, 1 partly (or with problems), 2 cannot
+ * start, 3 nothing to do (also: no Switch Message yet), 4 failed, 5 stopped by the user.
  */
 int cpuu_exit_status(unsigned mask, bool posix_style, bool nothing_to_do);
 /* Exit bits that follow from the status of one profile. */
@@ -120,8 +121,8 @@ void cpuu_exit_words(unsigned mask, char *out, size_t size);
 char *cpuu_report_expand_name(const char *pattern, const char *host, const char *date,
                               const char *time);
 
-/* One word for programs and one text for people: CPUU_REWRITTEN ... and CPUU_WHY_* of cpuu/plugin.h,
- * cpuu_feature_state, a confidence mark. "unknown" for what is none of them. */
+/* One word for programs and one text for people: CPUU_REWRITTEN ... and CPUU_WHY_* of
+ * cpuu/plugin.h, cpuu_feature_state, a confidence mark. "unknown" for what is none of them. */
 const char *cpuu_outcome_word(uint32_t outcome);
 const char *cpuu_reason_word(uint32_t reason);
 const char *cpuu_reason_text(uint32_t reason);

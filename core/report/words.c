@@ -6,7 +6,8 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* ---- status of a profile ---------------------------------------------------------------------- */
+/* ---- status of a profile ----------------------------------------------------------------------
+ */
 
 typedef struct status_row { /* names: the guide's CPUU Return Codes; texts: ours */
     const char *name;
@@ -43,7 +44,8 @@ static const status_row statuses[] = {
     {"PROFILE_IS_UNABLE_OPEN_MAILBOX_STORE", "The mailbox cannot be opened.", CPUU_EXIT_SWITCH_ERR},
     {"PROFILE_HAS_UNSUPPORTED_AUTHENTICATION",
      "The profile uses a kind of authentication that is not supported.", CPUU_EXIT_SWITCH_ERR},
-    {"PROFILE_HAS_CFG_UI_LOCK", "The profile is open in a properties dialog.", CPUU_EXIT_SWITCH_ERR},
+    {"PROFILE_HAS_CFG_UI_LOCK", "The profile is open in a properties dialog.",
+     CPUU_EXIT_SWITCH_ERR},
     {"PROFILE_IS_OFFLINE_AND_RC", "An unexpected error occurred.", CPUU_EXIT_SWITCH_ERR},
     {"PROFILE_NOT_FREESPACE_FOR_BACKUPOST", "There is no room for the copy of the OST file.",
      CPUU_EXIT_SWITCH_ERR},
@@ -76,7 +78,8 @@ unsigned cpuu_status_exit(cpuu_status s)
     return status_row_of(s)->exit;
 }
 
-/* ---- links, features, marks ------------------------------------------------------------------- */
+/* ---- links, features, marks -------------------------------------------------------------------
+ */
 
 static const char *const outcomes[] = {"unknown", "rewritten", "kept", "dropped", "already"};
 
@@ -135,16 +138,21 @@ const char *cpuu_mark_word(char mark)
     }
 }
 
-/* ---- exit ------------------------------------------------------------------------------------- */
+/* ---- exit -------------------------------------------------------------------------------------
+ */
 
 void cpuu_exit_words(unsigned mask, char *out, size_t size)
 {
-    static const char *const words[] = {
-        "CPUU_SUCCESS",   "CPUU_NO_SWITCH_MSG",
-        "CPUU_SWITCH_ERR", "CPUU_USER_ABORT",
-        "CPUU_GLOBAL_ERR", "CPUU_CRASH",
-        "CPUU_FAILED_TO_WRITE_LOG", "CPUU_FAILED_TO_CREATE_TMP_DIR",
-        "CPUU_FAILED_TO_COPY_LOCALLOG_TO_REMOTE_SHARE", "CPUU_INVALID_SWITCH_MSG"};
+    static const char *const words[] = {"CPUU_SUCCESS",
+                                        "CPUU_NO_SWITCH_MSG",
+                                        "CPUU_SWITCH_ERR",
+                                        "CPUU_USER_ABORT",
+                                        "CPUU_GLOBAL_ERR",
+                                        "CPUU_CRASH",
+                                        "CPUU_FAILED_TO_WRITE_LOG",
+                                        "CPUU_FAILED_TO_CREATE_TMP_DIR",
+                                        "CPUU_FAILED_TO_COPY_LOCALLOG_TO_REMOTE_SHARE",
+                                        "CPUU_INVALID_SWITCH_MSG"};
     size_t n = 0;
     snprintf(out, size, "%s", mask ? "" : "CPUU_CANNOT_START");
     for (unsigned i = 0; i < COUNT(words); i++) {

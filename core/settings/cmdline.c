@@ -36,13 +36,15 @@ static const char *shown(const cpuu_setting *row, char out[64])
 static cpuu_rc unknown_switch(line *l, const char *arg, const char *name)
 {
     if (cpuu_caseeq(name, "Password") || cpuu_caseeq(name, "PasswordTrg"))
-        return cpuu_fail(l->err, CPUU_E_USAGE,
-                         "-%s is not accepted: every user of this computer can see the command line; "
-                         "use CredentialsFile or AskCredentials in CPUU.ini",
-                         name);
+        return cpuu_fail(
+            l->err, CPUU_E_USAGE,
+            "-%s is not accepted: every user of this computer can see the command line; "
+            "use CredentialsFile or AskCredentials in CPUU.ini",
+            name);
     if (cpuu_settings_find(name, CPUU_IN_PARAMETERS))
         return cpuu_fail(l->err, CPUU_E_USAGE,
-                         "'%s' is a key of CPUU.ini, not a switch; write it below [Parameters]", arg);
+                         "'%s' is a key of CPUU.ini, not a switch; write it below [Parameters]",
+                         arg);
     const char *near = cpuu_settings_nearest(name, ANY);
     char text[64] = "";
     if (near)

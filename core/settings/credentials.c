@@ -48,8 +48,10 @@ static cpuu_rc take_entry(cpuu_settings *s, const char *path, const cpuu_ini_ent
     bool source = cpuu_caseeq(e->section, "Source"), target = cpuu_caseeq(e->section, "Target");
     cpuu_credentials *side = source ? &s->source : &s->target;
     if (!source && !target)
-        return cpuu_fail(err, CPUU_E_AUTH, "%s:%u: only the sections [Source] and [Target] may be "
-                                           "used here", path, e->line);
+        return cpuu_fail(err, CPUU_E_AUTH,
+                         "%s:%u: only the sections [Source] and [Target] may be "
+                         "used here",
+                         path, e->line);
     if (!e->key)
         return CPUU_OK;
     if (!e->value || !*e->value)
@@ -124,9 +126,10 @@ static cpuu_rc open_terminal(terminal *t, const cpuu_settings *s, cpuu_error *er
     if (!usable) {
         if (t->fd >= 0)
             close(t->fd);
-        return cpuu_fail(err, CPUU_E_AUTH,
-                         "credentials are needed and there is no terminal to ask on; put them into a "
-                         "file and name it with CredentialsFile in CPUU.ini");
+        return cpuu_fail(
+            err, CPUU_E_AUTH,
+            "credentials are needed and there is no terminal to ask on; put them into a "
+            "file and name it with CredentialsFile in CPUU.ini");
     }
     struct termios raw = t->saved;
     raw.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG | IEXTEN);
@@ -249,8 +252,8 @@ static cpuu_rc prompt(cpuu_settings *s, const char *name, cpuu_credentials *side
 
 static cpuu_rc copy_source(cpuu_settings *s, cpuu_error *err)
 {
-    cpuu_rc rc = s->source.password ? keep_secret(&s->target.password, s->source.password, err)
-                                    : CPUU_OK;
+    cpuu_rc rc =
+        s->source.password ? keep_secret(&s->target.password, s->source.password, err) : CPUU_OK;
     if (rc == CPUU_OK)
         s->target.user = s->source.user;
     return rc;
@@ -273,9 +276,10 @@ cpuu_rc cpuu_settings_credentials(cpuu_settings *s, bool target_too, cpuu_error 
 cpuu_rc cpuu_settings_ask_target(cpuu_settings *s, cpuu_error *err)
 {
     if (!s->ask_credentials || s->ask_source_only)
-        return cpuu_fail(err, CPUU_E_AUTH,
-                         "the target refuses these credentials and the settings do not allow to ask "
-                         "for others (AskCredentials, AskSourceCredentialsOnly)");
+        return cpuu_fail(
+            err, CPUU_E_AUTH,
+            "the target refuses these credentials and the settings do not allow to ask "
+            "for others (AskCredentials, AskSourceCredentialsOnly)");
     cpuu_credentials fresh = {NULL, NULL};
     cpuu_rc rc = prompt(s, "target", &fresh, err);
     if (rc != CPUU_OK) {

@@ -72,7 +72,8 @@ static cpuu_rc default_state(cpuu_settings *s, cpuu_error *err)
     else
         return CPUU_OK; /* no place to fall back to: who needs it must say --state */
     if (n < 0 || (size_t)n >= sizeof(path))
-        return cpuu_fail(err, CPUU_E_USAGE, "the path of the state folder is too long; use --state");
+        return cpuu_fail(err, CPUU_E_USAGE,
+                         "the path of the state folder is too long; use --state");
     s->state_dir = cpuu_arena_strdup(&s->arena, path);
     return s->state_dir ? CPUU_OK : cpuu_nomem(err);
 }

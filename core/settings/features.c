@@ -21,8 +21,8 @@ static const char *lookup(const char *const *names, const char *name)
 }
 
 /* Adds to `out` the names of a list that are near to a misspelt one, once each. */
-static void add_near(const char *const *names, const char *name, const char *const *not_in, char *out,
-                     size_t size)
+static void add_near(const char *const *names, const char *name, const char *const *not_in,
+                     char *out, size_t size)
 {
     unsigned limit = strlen(name) < 5 ? 1 : 3;
     for (; *names; names++) {

@@ -22,7 +22,8 @@ static void form(const cpuu_setting *row, unsigned where, char out[120])
     else if (where & CPUU_ON_LINE)
         snprintf(out, 120, "-%s%s%s", name, *arg ? " " : "", arg);
     else
-        snprintf(out, 120, "--%s%s%s", row->long_name ? row->long_name : name, *arg ? " " : "", arg);
+        snprintf(out, 120, "--%s%s%s", row->long_name ? row->long_name : name, *arg ? " " : "",
+                 arg);
 }
 
 /* Help text with what the table knows besides. */
@@ -105,7 +106,8 @@ void cpuu_settings_print_help(FILE *out)
 
 /* ---- manual pages ---------------------------------------------------------------------------- */
 
-/* Text for troff: no line begins with a control character, backslashes and dashes are themselves. */
+/* Text for troff: no line begins with a control character, backslashes and dashes are themselves.
+ */
 static void put_man(FILE *out, const char *text)
 {
     if (*text == '.' || *text == '\'')

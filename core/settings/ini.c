@@ -12,18 +12,18 @@
 #define MAX_INIH_LINE (CPUU_INI_MAX_LINE + 16)
 
 typedef struct source {
-    const char *name;            /* of the file, for messages */
-    const char *text;            /* UTF-8 */
+    const char *name; /* of the file, for messages */
+    const char *text; /* UTF-8 */
     size_t size, pos;
-    unsigned line;               /* number of the physical line read last */
-    unsigned start;              /* where the logical line starts */
+    unsigned line;  /* number of the physical line read last */
+    unsigned start; /* where the logical line starts */
     const char *section;
     cpuu_ini_classify classify;
     cpuu_ini *out;
-    size_t used;                 /* of out->text */
-    char *pending;               /* logical line not yet handed over completely */
+    size_t used;   /* of out->text */
+    char *pending; /* logical line not yet handed over completely */
     size_t pending_pos;
-    char *inih_buffer;           /* inih's own line buffer; wiped at the end */
+    char *inih_buffer; /* inih's own line buffer; wiped at the end */
     size_t inih_size;
     char line_buffer[CPUU_INI_MAX_LINE + 4];
     cpuu_error *err;
@@ -86,7 +86,8 @@ static cpuu_rc decode(const uint8_t *p, size_t n, const char *name, cpuu_buf *te
     cpuu_buf_reset(text);
     if (n >= 2 && p[0] == 0xff && p[1] == 0xfe) {
         if (n % 2)
-            return cpuu_fail(err, CPUU_E_USAGE, "%s: UTF-16 file with an odd number of bytes", name);
+            return cpuu_fail(err, CPUU_E_USAGE, "%s: UTF-16 file with an odd number of bytes",
+                             name);
         cpuu_buf_utf8_from_utf16(text, p + 2, (uint32_t)(n - 2));
     } else if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) {
         if (!is_utf8((const char *)p + 3, n - 3))

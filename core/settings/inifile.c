@@ -108,8 +108,8 @@ static cpuu_rc apply_known(reader *r, const cpuu_ini_entry *e, unsigned where)
         return warn_unknown(r, e, where);
     cpuu_rc rc = CPUU_OK;
     if (dash)
-        rc = cpuu_settings_note(r->s, CPUU_LV_WARNING, r->err,
-                                "%s:%u: write '%s' without the dash", r->file, e->line, row->name);
+        rc = cpuu_settings_note(r->s, CPUU_LV_WARNING, r->err, "%s:%u: write '%s' without the dash",
+                                r->file, e->line, row->name);
     if (rc != CPUU_OK)
         return rc;
     cpuu_origin *origin = &r->s->origins[cpuu_settings_index(row)];
@@ -154,8 +154,8 @@ static cpuu_rc check_header(reader *r, const cpuu_ini_entry *e)
     if (where || is_feature_section(e->section))
         return CPUU_OK;
     return cpuu_settings_note(r->s, CPUU_LV_WARNING, r->err,
-                              "%s:%u: section [%.80s] is not known and is ignored", r->file, e->line,
-                              e->section);
+                              "%s:%u: section [%.80s] is not known and is ignored", r->file,
+                              e->line, e->section);
 }
 
 /* A key before any section: a known one was surely meant, so it is not silently left out. */

@@ -1,4 +1,5 @@
-/* Puts the settings together: defaults, command line, CPUU.ini; then checks what belongs together. */
+/* Puts the settings together: defaults, command line, CPUU.ini; then checks what belongs together.
+ */
 #include "settings/load.h"
 
 #include "base/file.h"
@@ -7,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-cpuu_rc cpuu_settings_note(cpuu_settings *s, cpuu_level level, cpuu_error *err, const char *fmt, ...)
+cpuu_rc cpuu_settings_note(cpuu_settings *s, cpuu_level level, cpuu_error *err, const char *fmt,
+                           ...)
 {
     if (s->n_notes >= CPUU_MAX_NOTES)
         return CPUU_OK;
@@ -143,8 +145,8 @@ static cpuu_rc check_password(cpuu_settings *s, const cpuu_setting *user, bool h
 
 static cpuu_rc check_credentials(cpuu_settings *s, cpuu_error *err)
 {
-    cpuu_rc rc = check_password(s, CPUU_ROW(source.user), s->source.user,
-                                CPUU_ROW(encrypted_password), err);
+    cpuu_rc rc =
+        check_password(s, CPUU_ROW(source.user), s->source.user, CPUU_ROW(encrypted_password), err);
     if (rc == CPUU_OK)
         rc = check_password(s, CPUU_ROW(target.user), s->target.user,
                             CPUU_ROW(encrypted_password_target), err);
@@ -167,9 +169,10 @@ static cpuu_rc check_scp(cpuu_settings *s, cpuu_error *err)
 {
     if (!s->do_not_modify_exclude_scp || !s->autodiscover_source_url || !s->autodiscover_target_url)
         return CPUU_OK;
-    return cpuu_settings_note(s, CPUU_LV_INFO, err,
-                              "-DoNotModifyExcludeSCPLookup has no effect: both Autodiscover URLs are "
-                              "configured");
+    return cpuu_settings_note(
+        s, CPUU_LV_INFO, err,
+        "-DoNotModifyExcludeSCPLookup has no effect: both Autodiscover URLs are "
+        "configured");
 }
 
 /* Names what was set and does nothing; the log shows it. */

@@ -1,7 +1,7 @@
 /*
- * Everything an administrator can say: CPUU.ini, credentials file and command line, parsed, typed and
- * validated into one struct from one table. --help, the manual pages and --show-config come from the
- * same table. inih lives here and nowhere else.
+ * Everything an administrator can say: CPUU.ini, credentials file and command line, parsed, typed
+ * and validated into one struct from one table. --help, the manual pages and --show-config come
+ * from the same table. inih lives here and nowhere else.
  */
 #ifndef CPUU_SETTINGS_SETTINGS_H
 #define CPUU_SETTINGS_SETTINGS_H
@@ -39,37 +39,37 @@ typedef struct cpuu_setting_note {
 typedef struct cpuu_settings {
     /* mode and selection */
     cpuu_mode mode;
-    cpuu_words profiles;        /* -Profiles or -Undo names; empty = see below */
-    bool default_profile;       /* -DefaultProfile, -UndoDefaultProfile */
-    bool undo_all;              /* -UndoAll */
+    cpuu_words profiles;  /* -Profiles or -Undo names; empty = see below */
+    bool default_profile; /* -DefaultProfile, -UndoDefaultProfile */
+    bool undo_all;        /* -UndoAll */
     bool dry_run;
-    bool profile_only;          /* --profile-only */
+    bool profile_only; /* --profile-only */
     bool leave_temporary_profile;
     bool name_target_as_source;
     bool do_not_modify_exclude_scp;
     bool skip_autodiscover_checking;
-    bool posix_exit;            /* --exit-style=posix or ExitStyle=posix */
+    bool posix_exit; /* --exit-style=posix or ExitStyle=posix */
     bool verbose, quiet;
-    bool no_outlook_logon;      /* -DisableLogonThroughOutlook: accepted, Outlook is never started */
+    bool no_outlook_logon; /* -DisableLogonThroughOutlook: accepted, Outlook is never started */
 
     /* where */
-    cpuu_words hives;           /* --hive, repeated */
-    cpuu_words hive_dirs;       /* --hives */
-    char *state_dir;            /* --state; default: /var/lib/cpuu as root, else XDG state dir; NULL
-                                   when there is no home folder either */
-    char *plugin_dir;           /* --plugins; default: installed, or the build tree */
-    char *ini_file;             /* the file used; NULL = none found */
-    char *log_file;             /* -Log, before variables are expanded */
+    cpuu_words hives;     /* --hive, repeated */
+    cpuu_words hive_dirs; /* --hives */
+    char *state_dir;      /* --state; default: /var/lib/cpuu as root, else XDG state dir; NULL
+                             when there is no home folder either */
+    char *plugin_dir;     /* --plugins; default: installed, or the build tree */
+    char *ini_file;       /* the file used; NULL = none found */
+    char *log_file;       /* -Log, before variables are expanded */
     char *json_file;
     bool log_write_directly, move_dumps_to_remote;
     uint32_t max_local_dumps;
 
     /* features */
-    cpuu_words features;        /* empty = all */
+    cpuu_words features; /* empty = all */
     cpuu_words skip;
     bool skip_all;
     cpuu_words critical;
-    cpuu_words remove;          /* "Nicks" */
+    cpuu_words remove; /* "Nicks" */
     bool remove_junk;
 
     /* profiles and services */
@@ -102,7 +102,7 @@ typedef struct cpuu_settings {
 
     /* watchdog */
     bool watchdog;
-    uint32_t attempts;            /* 3 */
+    uint32_t attempts;                                   /* 3 */
     uint32_t open_store_wait, feature_wait, global_wait; /* seconds, 0 = unlimited */
     cpuu_words stop_processes;
     bool silent;
@@ -114,38 +114,39 @@ typedef struct cpuu_settings {
 
     cpuu_setting_note *notes; /* bounded: a file full of mistakes is not listed to its end */
     size_t n_notes;
-    struct cpuu_origin *origins;  /* where each value came from; private to settings/ */
+    struct cpuu_origin *origins;         /* where each value came from; private to settings/ */
     struct cpuu_feature_option *options; /* keys of [Feature.<name>] sections */
     size_t n_options;
     /* Set by cli/: becomes nonzero when the user asked to stop (SIGINT, SIGTERM). May be NULL. */
     const volatile sig_atomic_t *stop;
-    cpuu_arena arena;             /* owns all strings except the passwords */
+    cpuu_arena arena; /* owns all strings except the passwords */
 } cpuu_settings;
 
 /*
- * Reads the command line and the INI file it names (or finds beside the program, else in the current
- * folder). argv is not kept. CPUU_E_USAGE: the message names file and line, or the switch; nothing
- * has been touched. After failure *out is empty but for posix_exit, as far as it was understood; it
- * need not be freed.
+ * Reads the command line and the INI file it names (or finds beside the program, else in the
+ * current folder). argv is not kept. CPUU_E_USAGE: the message names file and line, or the switch;
+ * nothing has been touched. After failure *out is empty but for posix_exit, as far as it was
+ * understood; it need not be freed.
  */
 cpuu_rc cpuu_settings_load(int argc, char *const *argv, cpuu_settings *out, cpuu_error *err);
 /*
- * Checks Features, Skip and Critical against the features that exist; called once plugins are loaded.
- * known_features: NULL-terminated. A feature of the guide that is not among them is a note when it
- * is in Features or Skip, and an error when it is in Critical (every profile would have to be left
- * alone). Any other name is an error that lists near matches. Names take the spelling of the list.
+ * Checks Features, Skip and Critical against the features that exist; called once plugins are
+ * loaded. known_features: NULL-terminated. A feature of the guide that is not among them is a note
+ * when it is in Features or Skip, and an error when it is in Critical (every profile would have to
+ * be left alone). Any other name is an error that lists near matches. Names take the spelling of
+ * the list.
  */
 cpuu_rc cpuu_settings_check_features(cpuu_settings *s, const char *const *known_features,
                                      cpuu_error *err);
 void cpuu_settings_free(cpuu_settings *s);
 
 /*
- * Fills in credentials that are missing: from the credentials file, else by a prompt on the terminal
- * where the settings say who logs on (AskCredentials, Admin, AdminTrg). Nothing configured leaves the
- * side absent: the ticket of the logged-in user. Without a terminal CPUU_E_AUTH at once, never a
- * hang. target_too: the target side will be used as well; with AskCredentials its prompt is left out
- * until the caller asks for it with cpuu_settings_ask_target (the guide: only when the source
- * credentials do not allow a logon there), and the source credentials are copied.
+ * Fills in credentials that are missing: from the credentials file, else by a prompt on the
+ * terminal where the settings say who logs on (AskCredentials, Admin, AdminTrg). Nothing configured
+ * leaves the side absent: the ticket of the logged-in user. Without a terminal CPUU_E_AUTH at once,
+ * never a hang. target_too: the target side will be used as well; with AskCredentials its prompt is
+ * left out until the caller asks for it with cpuu_settings_ask_target (the guide: only when the
+ * source credentials do not allow a logon there), and the source credentials are copied.
  */
 cpuu_rc cpuu_settings_credentials(cpuu_settings *s, bool target_too, cpuu_error *err);
 /* Prompts for target credentials after the first ones were refused there. CPUU_E_AUTH when the
@@ -167,7 +168,7 @@ void cpuu_settings_print_completion(FILE *out);
 const char *cpuu_settings_feature_option(const cpuu_settings *s, const char *feature,
                                          const char *key);
 /* Says that a setting was given but changes nothing, and similar; the text is copied. */
-cpuu_rc cpuu_settings_note(cpuu_settings *s, cpuu_level level, cpuu_error *err, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+cpuu_rc cpuu_settings_note(cpuu_settings *s, cpuu_level level, cpuu_error *err, const char *fmt,
+                           ...) __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -27,10 +27,10 @@ typedef enum cpuu_type {
 } cpuu_type;
 
 /* Where it may be written. */
-#define CPUU_IN_PARAMETERS   1u /* [Parameters] of CPUU.ini */
-#define CPUU_IN_NOTIFICATION 2u /* [Admin notification] of CPUU.ini */
-#define CPUU_ON_LINE         4u /* -Name, a switch of the guide */
-#define CPUU_LONG            8u /* --name, an addition */
+#define CPUU_IN_PARAMETERS   1u  /* [Parameters] of CPUU.ini */
+#define CPUU_IN_NOTIFICATION 2u  /* [Admin notification] of CPUU.ini */
+#define CPUU_ON_LINE         4u  /* -Name, a switch of the guide */
+#define CPUU_LONG            8u  /* --name, an addition */
 #define CPUU_ADDED           16u /* a key that the guide does not have */
 
 typedef enum cpuu_effect {
@@ -40,9 +40,9 @@ typedef enum cpuu_effect {
 } cpuu_effect;
 
 typedef struct cpuu_setting {
-    const char *name;     /* as an INI key or behind "-" */
+    const char *name;      /* as an INI key or behind "-" */
     const char *long_name; /* behind "--"; NULL when it is `name` or there is none */
-    const char *aliases;  /* separated by blanks; NULL */
+    const char *aliases;   /* separated by blanks; NULL */
     unsigned where;
     cpuu_type type;
     cpuu_effect effect;
@@ -71,9 +71,9 @@ typedef enum cpuu_origin_kind {
 
 typedef struct cpuu_origin { /* one per row of the table */
     cpuu_origin_kind kind;
-    unsigned line;   /* CPUU_FROM_INI */
-    unsigned seen;   /* first line of CPUU.ini that sets it, whether it counts or not; 0 = none */
-    bool all;        /* the value was "All" */
+    unsigned line; /* CPUU_FROM_INI */
+    unsigned seen; /* first line of CPUU.ini that sets it, whether it counts or not; 0 = none */
+    bool all;      /* the value was "All" */
 } cpuu_origin;
 
 /* More remarks than these are not kept; a hostile file could make any number. */
@@ -85,7 +85,8 @@ struct cpuu_feature_option {
     unsigned line;
 };
 
-/* Row of an INI key or alias (where: CPUU_IN_*), or of a switch (CPUU_ON_LINE); NULL when unknown. */
+/* Row of an INI key or alias (where: CPUU_IN_*), or of a switch (CPUU_ON_LINE); NULL when unknown.
+ */
 const cpuu_setting *cpuu_settings_find(const char *name, unsigned where);
 /* The name that is nearest to a misspelt one, or NULL when none is near. */
 const char *cpuu_settings_nearest(const char *name, unsigned where);
@@ -97,7 +98,8 @@ static inline size_t cpuu_settings_index(const cpuu_setting *row)
 const cpuu_setting *cpuu_settings_row(size_t offset);
 #define CPUU_ROW(member) cpuu_settings_row(offsetof(cpuu_settings, member))
 
-/* Features of the guide, in its order: what Features, Skip and Critical may name. NULL-terminated. */
+/* Features of the guide, in its order: what Features, Skip and Critical may name. NULL-terminated.
+ */
 extern const char *const cpuu_guide_features[];
 
 /* ---- values.c -------------------------------------------------------------------------------- */

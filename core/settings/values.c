@@ -1,4 +1,5 @@
-/* From text to a member of cpuu_settings; see table.h. Nothing is stored when a value is refused. */
+/* From text to a member of cpuu_settings; see table.h. Nothing is stored when a value is refused.
+ */
 #include "settings/table.h"
 
 #include "base/text.h"
@@ -24,8 +25,7 @@ void cpuu_origin_text(const cpuu_settings *s, const cpuu_setting *row, char *out
 }
 
 /* Refuses a value: "CPUU.ini:12: Attempt: 'x' is not ...". The value is shown shortened. */
-static cpuu_rc refuse(const cpuu_place *place, const char *value, const char *what,
-                      cpuu_error *err)
+static cpuu_rc refuse(const cpuu_place *place, const char *value, const char *what, cpuu_error *err)
 {
     char where[300];
     cpuu_place_text(place, where, sizeof(where));

@@ -5,11 +5,13 @@
 #include <check.h>
 #include <errno.h>
 #include <jansson.h>
+#include <pty.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static unsigned long fail_at, allocations, fail_write_at, writes;
@@ -88,18 +90,31 @@ static void file_has(const char *path, const char *part)
 
 START_TEST(status_codes_of_the_guide)
 {
-    static const char *const names[] = {
-        "PROFILE_WAS_NOT_PROCESSED", "PROFILE_IS_BACKUP", "PROFILE_ALREADY_UPDATED",
-        "PROFILE_BACKUP_NOT_FOUND", "PROFILE_NOT_RESOLVED", "PROFILE_NOT_EXCHANGE_SERVICE",
-        "PROFILE_IS_OFFLINE", "PROFILE_HAS_NO_SERVER", "PROFILE_UNEXPECTED_SERVICES",
-        "PROFILE_FAILED_TO_CREATE_BACKUP", "PROFILE_MODIFYING_OK", "PROFILE_MODIFYING_FAILED",
-        "PROFILE_RESTORE_OK", "PROFILE_RESTORE_FAILED", "PROFILE_CLEANUP_OK",
-        "PROFILE_CLEANUP_FAILED", "PROFILE_CLEANUP_CANCELED", "PROFILE_IS_UNABLE_OPEN_DEFSTORE",
-        "PROFILE_IS_UNABLE_OPEN_MAILBOX_STORE", "PROFILE_HAS_UNSUPPORTED_AUTHENTICATION",
-        "PROFILE_HAS_CFG_UI_LOCK", "PROFILE_IS_OFFLINE_AND_RC",
-        "PROFILE_NOT_FREESPACE_FOR_BACKUPOST",
-        "PROFILE_MORE_THAN_ONE_ACCOUNT_IS_ALLOWED_TO_SWITCH",
-        "PROFILE_NO_ACCOUNT_IS_ALLOWED_TO_SWITCH"};
+    static const char *const names[] = {"PROFILE_WAS_NOT_PROCESSED",
+                                        "PROFILE_IS_BACKUP",
+                                        "PROFILE_ALREADY_UPDATED",
+                                        "PROFILE_BACKUP_NOT_FOUND",
+                                        "PROFILE_NOT_RESOLVED",
+                                        "PROFILE_NOT_EXCHANGE_SERVICE",
+                                        "PROFILE_IS_OFFLINE",
+                                        "PROFILE_HAS_NO_SERVER",
+                                        "PROFILE_UNEXPECTED_SERVICES",
+                                        "PROFILE_FAILED_TO_CREATE_BACKUP",
+                                        "PROFILE_MODIFYING_OK",
+                                        "PROFILE_MODIFYING_FAILED",
+                                        "PROFILE_RESTORE_OK",
+                                        "PROFILE_RESTORE_FAILED",
+                                        "PROFILE_CLEANUP_OK",
+                                        "PROFILE_CLEANUP_FAILED",
+                                        "PROFILE_CLEANUP_CANCELED",
+                                        "PROFILE_IS_UNABLE_OPEN_DEFSTORE",
+                                        "PROFILE_IS_UNABLE_OPEN_MAILBOX_STORE",
+                                        "PROFILE_HAS_UNSUPPORTED_AUTHENTICATION",
+                                        "PROFILE_HAS_CFG_UI_LOCK",
+                                        "PROFILE_IS_OFFLINE_AND_RC",
+                                        "PROFILE_NOT_FREESPACE_FOR_BACKUPOST",
+                                        "PROFILE_MORE_THAN_ONE_ACCOUNT_IS_ALLOWED_TO_SWITCH",
+                                        "PROFILE_NO_ACCOUNT_IS_ALLOWED_TO_SWITCH"};
     for (unsigned i = 0; i < 25; i++) {
         ck_assert_str_eq(cpuu_status_name((cpuu_status)i), names[i]);
         ck_assert_uint_gt(strlen(cpuu_status_text((cpuu_status)i)), 10);
@@ -114,11 +129,11 @@ START_TEST(exit_status_in_both_styles)
         unsigned mask;
         bool nothing;
         int guide, posix;
-    } rows[] = {{0, true, 0, 3},   {0, false, 0, 2},  {1, false, 1, 0},   {2, false, 2, 3},
-                {3, false, 3, 1},  {5, false, 5, 1},  {4, false, 4, 4},   {8, false, 8, 5},
-                {12, false, 12, 5}, {16, false, 16, 4}, {32, false, 32, 4}, {64, true, 64, 3},
-                {128, false, 128, 4}, {256, true, 64, 3}, {257, false, 65, 1}, {512, false, 2, 4},
-                {513, false, 3, 1}, {1023, false, 255, 1}};
+    } rows[] = {{0, true, 0, 3},      {0, false, 0, 2},     {1, false, 1, 0},    {2, false, 2, 3},
+                {3, false, 3, 1},     {5, false, 5, 1},     {4, false, 4, 4},    {8, false, 8, 5},
+                {12, false, 12, 5},   {16, false, 16, 4},   {32, false, 32, 4},  {64, true, 64, 3},
+                {128, false, 128, 4}, {256, true, 64, 3},   {257, false, 65, 1}, {512, false, 2, 4},
+                {513, false, 3, 1},   {1023, false, 255, 1}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         ck_assert_int_eq(cpuu_exit_status(rows[i].mask, false, rows[i].nothing), rows[i].guide);
         ck_assert_int_eq(cpuu_exit_status(rows[i].mask, true, rows[i].nothing), rows[i].posix);
@@ -288,7 +303,8 @@ START_TEST(json_says_the_same)
 }
 END_TEST
 
-/* ---- logs that cannot be written -------------------------------------------------------------- */
+/* ---- logs that cannot be written --------------------------------------------------------------
+ */
 
 START_TEST(a_log_in_a_missing_folder_is_bit_64)
 {
@@ -383,6 +399,91 @@ START_TEST(moving_a_log)
 }
 END_TEST
 
+START_TEST(a_file_with_a_second_name_is_not_touched)
+{
+    FILE *f = fopen("victim", "w");
+    fputs("precious", f);
+    fclose(f);
+    f = fopen("local", "w");
+    fputs("log", f);
+    fclose(f);
+    ck_assert_int_eq(link("victim", "remote"), 0);
+    ck_assert_int_lt(cpuu_log_move("local", "remote", false, &err), 0);
+    ck_assert_int_lt(cpuu_log_move("local", "remote", true, &err), 0);
+    ck_assert_int_eq(cpuu_log_open("remote", &err), -1);
+    file_is("victim", "precious");
+}
+END_TEST
+
+/* A share that users may only write to: as another user than root, whom modes do not stop. */
+static int log_into_a_drop_box(void)
+{
+    if (geteuid() == 0 && setuid(65534) != 0)
+        return 1;
+    cpuu_report *r = NULL;
+    settings.log_file = (char *)"box/x.log";
+    if (cpuu_report_open(&settings, &r, &err) != CPUU_OK)
+        return 2;
+    play(r);
+    return cpuu_report_close(r);
+}
+
+START_TEST(a_folder_that_can_only_be_written_to)
+{
+    int status;
+    ck_assert_int_eq(chmod(".", 0755), 0);
+    ck_assert_int_eq(mkdir("box", 0777), 0);
+    ck_assert_int_eq(chmod("box", 0333), 0);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        _exit(log_into_a_drop_box());
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 5);
+    ck_assert_int_eq(chmod("box", 0700), 0);
+    file_is("box/x.csv", "Out\\tlook\t10\t0\nSecond\t11\t2\n");
+}
+END_TEST
+
+/* What a terminal shows while a run goes on and at its end. */
+static void on_a_terminal(char *shown, size_t size, bool quiet)
+{
+    int master, status;
+    size_t n = 0;
+    pid_t pid = forkpty(&master, NULL, NULL, NULL);
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        settings.quiet = quiet;
+        cpuu_report *r = open_report();
+        cpuu_report_progress(r, "hives", 1, 3);
+        cpuu_report_progress(r, "hives", 2, 3); /* too soon */
+        play(r);
+        _exit(cpuu_report_close(r));
+    }
+    for (ssize_t got; n + 1 < size && (got = read(master, shown + n, size - n - 1)) > 0;)
+        n += (size_t)got;
+    shown[n] = 0;
+    close(master);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+}
+
+START_TEST(the_terminal)
+{
+    char shown[8000];
+    on_a_terminal(shown, sizeof(shown), false);
+    ck_assert_ptr_nonnull(strstr(shown, "hives 1/3"));
+    ck_assert_ptr_null(strstr(shown, "hives 2/3"));
+    ck_assert_ptr_nonnull(strstr(shown, "warning: folder was changed by somebody else since"));
+    ck_assert_ptr_nonnull(strstr(shown, "Profile 'Second': bad "));
+    ck_assert_ptr_nonnull(
+        strstr(shown, "    Calendar           partly; links rewritten 1, kept 1"));
+    ck_assert_ptr_nonnull(strstr(shown, "cpuu: exit mask 5 (CPUU_SUCCESS CPUU_SWITCH_ERR)"));
+    on_a_terminal(shown, sizeof(shown), true);
+    ck_assert_str_eq(shown, "cpuu: exit mask 5 (CPUU_SUCCESS CPUU_SWITCH_ERR)\r\n");
+}
+END_TEST
+
 START_TEST(local_folders_are_not_remote)
 {
     ck_assert(!cpuu_is_remote("/proc"));
@@ -420,8 +521,8 @@ START_TEST(a_run_that_breaks_off)
 }
 END_TEST
 
-/* Whatever fails for lack of memory, nothing is lost silently: the CSV is complete or bit 64 is set,
- * and so it is with the JSON report. */
+/* Whatever fails for lack of memory, nothing is lost silently: the CSV is complete or bit 64 is
+ * set, and so it is with the JSON report. */
 START_TEST(every_failing_allocation_is_survived)
 {
     bool done = false;
@@ -491,6 +592,9 @@ int main(void)
     tcase_add_test(t, a_share_that_cannot_be_reached_leaves_the_log_here);
     tcase_add_test(t, a_local_folder_that_others_can_write_is_not_used);
     tcase_add_test(t, moving_a_log);
+    tcase_add_test(t, a_file_with_a_second_name_is_not_touched);
+    tcase_add_test(t, a_folder_that_can_only_be_written_to);
+    tcase_add_test(t, the_terminal);
     tcase_add_test(t, local_folders_are_not_remote);
     tcase_add_test(t, listing_writes_no_file);
     tcase_add_test(t, a_run_that_breaks_off);

@@ -14,7 +14,8 @@ void folder_make(void);
 void folder_remove(void);
 void write_file(const char *name, const void *data, size_t size, unsigned mode);
 
-/* Loads CPUU.ini with this text and these further arguments (blank-separated words, NULL = none). */
+/* Loads CPUU.ini with this text and these further arguments (blank-separated words, NULL = none).
+ */
 cpuu_rc load_text(const char *text, const char *arguments, cpuu_settings *s, cpuu_error *err);
 /* The same without any file: current folder and -INI are left alone. */
 cpuu_rc load_arguments(const char *arguments, cpuu_settings *s, cpuu_error *err);

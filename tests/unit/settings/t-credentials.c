@@ -1,4 +1,5 @@
-/* Credentials: the file must be private, and the terminal is asked without echo and never waited for. */
+/* Credentials: the file must be private, and the terminal is asked without echo and never waited
+ * for. */
 #include "fixture.h"
 
 #include <check.h>
@@ -23,7 +24,8 @@ static void load_with_file(const char *credentials, unsigned mode)
 
 START_TEST(a_private_file_gives_both_sides)
 {
-    load_with_file("[Source]\nUser=D\\u\nPassword=\" p=;w \"\n[target]\nuser=t@x\npassword=tp\n", 0600);
+    load_with_file("[Source]\nUser=D\\u\nPassword=\" p=;w \"\n[target]\nuser=t@x\npassword=tp\n",
+                   0600);
     ck_assert_ptr_null(s.source.user); /* not read before it is needed */
     ck_assert_int_eq(cpuu_settings_credentials(&s, true, &err), CPUU_OK);
     ck_assert_str_eq(s.source.user, "D\\u");
@@ -135,7 +137,8 @@ static int ask_both(void)
         return 1;
     if (cpuu_settings_credentials(&s, true, &err) != CPUU_OK)
         return err.rc == CPUU_E_STOP ? 2 : 3;
-    bool good = strcmp(s.source.user, "D\\J\xc3\xb6") == 0 && strcmp(s.source.password, "geheim") == 0 &&
+    bool good = strcmp(s.source.user, "D\\J\xc3\xb6") == 0 &&
+                strcmp(s.source.password, "geheim") == 0 &&
                 strcmp(s.target.password, "geheim") == 0;
     cpuu_settings_free(&s);
     return good ? 0 : 4;

@@ -58,8 +58,8 @@ END_TEST
 
 START_TEST(one_pair_of_quotes_is_taken_off)
 {
-    ck_assert_int_eq(parse_text("[p]\nA=\" x \"\nB='y'\nC=\"\"z\"\"\nD=\"a\" \"b\"\nE=\"\nF=\"\"\n"),
-                     CPUU_OK);
+    ck_assert_int_eq(
+        parse_text("[p]\nA=\" x \"\nB='y'\nC=\"\"z\"\"\nD=\"a\" \"b\"\nE=\"\nF=\"\"\n"), CPUU_OK);
     expect(1, "p", "A", " x ", 2);
     expect(2, "p", "B", "y", 3);
     expect(3, "p", "C", "\"\"z\"\"", 4);
@@ -100,9 +100,12 @@ END_TEST
 /* "Grüße €" in every encoding; the bytes are written out from the code tables. */
 START_TEST(all_encodings_give_the_same)
 {
-    static const char utf8[] = "[p]\r\nA=Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac\r\n";
-    static const char bom[] = "\xef\xbb\xbf[p]\r\nA=Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac\r\n";
-    static const char ansi[] = "[p]\r\nA=Gr\xfc\xdf" "e \x80\r\n";
+    static const char utf8[] = "[p]\r\nA=Gr\xc3\xbc\xc3\x9f"
+                               "e \xe2\x82\xac\r\n";
+    static const char bom[] = "\xef\xbb\xbf[p]\r\nA=Gr\xc3\xbc\xc3\x9f"
+                              "e \xe2\x82\xac\r\n";
+    static const char ansi[] = "[p]\r\nA=Gr\xfc\xdf"
+                               "e \x80\r\n";
     static const char utf16[] = "\xff\xfe[\0p\0]\0\r\0\n\0A\0=\0G\0r\0\xfc\0\xdf\0e\0 \0\xac\x20"
                                 "\r\0\n"; /* the last 0 is the literal's own end */
     const struct {
@@ -115,7 +118,10 @@ START_TEST(all_encodings_give_the_same)
     for (size_t i = 0; i < 4; i++) {
         ck_assert_int_eq(parse(files[i].data, files[i].size), CPUU_OK);
         ck_assert_uint_eq(ini.count, 2);
-        expect(1, "p", "A", "Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac", 2);
+        expect(1, "p", "A",
+               "Gr\xc3\xbc\xc3\x9f"
+               "e \xe2\x82\xac",
+               2);
         cpuu_ini_free(&ini);
     }
 }
@@ -172,7 +178,7 @@ END_TEST
 static cpuu_ini_key paragraph(const char *section, const char *key)
 {
     (void)section;
-    return strcmp(key, "Body") == 0 ? CPUU_INI_PARAGRAPH
+    return strcmp(key, "Body") == 0  ? CPUU_INI_PARAGRAPH
            : strcmp(key, "End") == 0 ? CPUU_INI_KNOWN
                                      : CPUU_INI_UNKNOWN;
 }

@@ -1,6 +1,6 @@
 /*
- * Settings from CPUU.ini and the command line. Names, defaults and effects are written down here from
- * the guide (CPUU Parameters, Notification Format) and the rulings, not taken from the table.
+ * Settings from CPUU.ini and the command line. Names, defaults and effects are written down here
+ * from the guide (CPUU Parameters, Notification Format) and the rulings, not taken from the table.
  */
 #include "fixture.h"
 
@@ -144,7 +144,8 @@ START_TEST(every_key_of_parameters)
     ck_assert_ptr_null(s.source.password);
     ck_assert_str_eq(s.target.user, "user@example.org");
     ck_assert(s.encrypted_password && s.encrypted_password_target);
-    ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:3: encrypted Password values cannot be read"));
+    ck_assert(
+        has_note(&s, CPUU_LV_WARNING, "CPUU.ini:3: encrypted Password values cannot be read"));
     ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:5: encrypted PasswordTrg values"));
     ck_assert(s.ask_credentials && s.ask_source_only);
     words_are(&s.allow_services, "Svc1|MSPST AB|Two Words|MSUPST MS");
@@ -197,20 +198,22 @@ END_TEST
 /* The example of the guide's section on the notification format, as it is printed there. */
 START_TEST(the_notification_example)
 {
-    OK(load_text("[Admin notification]\n"
-                 "SMTPAddress=address1@domain.com address2@domain.com\n"
-                 "Priority=normal\nAttach log=statistics\nNotification=fail\nProfile=current\n"
-                 "Subject=%R: Profile %P on computer %H\n"
-                 "Body=The mail client profile %P for user %U on computer %H has been processed by\n"
-                 "Client Profile Updating Utility (CPUU), and was %R. The profile was processed at "
-                 "%T,\n%D. See the CPUU log file for details.\n",
-                 NULL, &s, &err));
+    OK(load_text(
+        "[Admin notification]\n"
+        "SMTPAddress=address1@domain.com address2@domain.com\n"
+        "Priority=normal\nAttach log=statistics\nNotification=fail\nProfile=current\n"
+        "Subject=%R: Profile %P on computer %H\n"
+        "Body=The mail client profile %P for user %U on computer %H has been processed by\n"
+        "Client Profile Updating Utility (CPUU), and was %R. The profile was processed at "
+        "%T,\n%D. See the CPUU log file for details.\n",
+        NULL, &s, &err));
     words_are(&s.notify_to, "address1@domain.com|address2@domain.com");
     ck_assert_str_eq(s.notify_profile, "current");
-    ck_assert_str_eq(s.notify_body,
-                     "The mail client profile %P for user %U on computer %H has been processed by "
-                     "Client Profile Updating Utility (CPUU), and was %R. The profile was processed "
-                     "at %T, %D. See the CPUU log file for details.");
+    ck_assert_str_eq(
+        s.notify_body,
+        "The mail client profile %P for user %U on computer %H has been processed by "
+        "Client Profile Updating Utility (CPUU), and was %R. The profile was processed "
+        "at %T, %D. See the CPUU log file for details.");
     ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:8: Body has no effect yet"));
     cpuu_settings_free(&s);
     /* that text is also the default of the wizard */
@@ -238,8 +241,9 @@ START_TEST(a_misspelt_key_after_the_body_is_not_part_of_it)
 {
     OK(load_text("[Admin notification]\nBody=text\nSubjct=x\n", NULL, &s, &err));
     ck_assert_str_eq(s.notify_body, "text");
-    ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:3: unknown key 'Subjct'; did you mean "
-                                            "'Subject'?"));
+    ck_assert(has_note(&s, CPUU_LV_WARNING,
+                       "CPUU.ini:3: unknown key 'Subjct'; did you mean "
+                       "'Subject'?"));
     cpuu_settings_free(&s);
 }
 END_TEST
@@ -292,8 +296,9 @@ START_TEST(the_first_of_two_keys_counts)
 {
     accept("Attempt=1\nattempt=2\nSkip=Nicks\n[PARAMETERS]\nATTEMPT=3\n");
     ck_assert_uint_eq(s.attempts, 1);
-    ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:3: Attempt is ignored, it is already set in "
-                                            "line 2"));
+    ck_assert(has_note(&s, CPUU_LV_WARNING,
+                       "CPUU.ini:3: Attempt is ignored, it is already set in "
+                       "line 2"));
     ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:6: Attempt is ignored"));
     cpuu_settings_free(&s);
 }
@@ -302,10 +307,12 @@ END_TEST
 START_TEST(unknown_keys_and_sections_are_warnings)
 {
     accept("Featuers=Rules\nzzzzzz=1\nRemove Nicks\nSilent: 1\n[Settings]\nSkip=All\n");
-    ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:2: unknown key 'Featuers'; did you mean "
-                                            "'Features'?"));
+    ck_assert(has_note(&s, CPUU_LV_WARNING,
+                       "CPUU.ini:2: unknown key 'Featuers'; did you mean "
+                       "'Features'?"));
     ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:3: unknown key 'zzzzzz'"));
-    ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:4: 'Remove Nicks' is ignored: write 'Remove='"));
+    ck_assert(
+        has_note(&s, CPUU_LV_WARNING, "CPUU.ini:4: 'Remove Nicks' is ignored: write 'Remove='"));
     ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:5: 'Silent: 1' is ignored: write 'Silent='"));
     ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:6: section [Settings] is not known"));
     ck_assert_uint_eq(s.remove.count + s.features.count, 0);
@@ -316,7 +323,8 @@ END_TEST
 
 START_TEST(a_key_before_any_section_is_not_silently_lost)
 {
-    refused(load_text("Skip=All\n[Parameters]\n", NULL, &s, &err), "CPUU.ini:1: Skip stands before");
+    refused(load_text("Skip=All\n[Parameters]\n", NULL, &s, &err),
+            "CPUU.ini:1: Skip stands before");
     OK(load_text("hello\n[Parameters]\n", NULL, &s, &err));
     ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:1: 'hello' is ignored"));
     cpuu_settings_free(&s);
@@ -375,8 +383,9 @@ START_TEST(bad_values_name_file_and_line)
     refused_ini("Attempt=-1\n", "CPUU.ini:2: Attempt: '-1' is not a number");
     refused_ini("Attempt=101\n", "is not a number from 0 to 100");
     refused_ini("GlobalWait=99999999999999999999999999\n", "CPUU.ini:2: GlobalWait");
-    refused_ini("AutodiscoverSourceURL=ftp://x\n", "CPUU.ini:2: AutodiscoverSourceURL: 'ftp://x' does "
-                                                   "not begin with https://");
+    refused_ini("AutodiscoverSourceURL=ftp://x\n",
+                "CPUU.ini:2: AutodiscoverSourceURL: 'ftp://x' does "
+                "not begin with https://");
     refused_ini("AutodiscoverSourceURL=https://\n", "is not a URL");
     refused_ini("AutodiscoverSourceURL=https://u:secret@h/\n", "may not hold a user name");
     ck_assert_ptr_null(strstr(err.text, "secret"));
@@ -445,12 +454,13 @@ END_TEST
 
 START_TEST(every_switch)
 {
-    OK(load_text("", "-Profiles A B -DefaultProfile -LeaveTemporaryProfile -Log x.log "
-                     "-MoveDumpsToRemote -MaxLocalDumps 3 -LogWriteDirectly "
-                     "-DoNotModifyExcludeSCPLookup -NameTrgStoreAsSrc -SkipAutodiscoverChecking "
-                     "-DisableLogonThroughOutlook -Critical Rules CONTAB "
-                     "--hive a/NTUSER.DAT --hive=b/NTUSER.DAT --hives /users --state /st "
-                     "--plugins /pl --dry-run --json r.json --verbose --quiet --exit-style posix",
+    OK(load_text("",
+                 "-Profiles A B -DefaultProfile -LeaveTemporaryProfile -Log x.log "
+                 "-MoveDumpsToRemote -MaxLocalDumps 3 -LogWriteDirectly "
+                 "-DoNotModifyExcludeSCPLookup -NameTrgStoreAsSrc -SkipAutodiscoverChecking "
+                 "-DisableLogonThroughOutlook -Critical Rules CONTAB "
+                 "--hive a/NTUSER.DAT --hive=b/NTUSER.DAT --hives /users --state /st "
+                 "--plugins /pl --dry-run --json r.json --verbose --quiet --exit-style posix",
                  &s, &err));
     ck_assert_int_eq(s.mode, CPUU_MODE_UPDATE);
     words_are(&s.profiles, "A|B");
@@ -504,7 +514,8 @@ END_TEST
 
 START_TEST(wrong_command_lines)
 {
-    refused(load_arguments("-Undo A -Cleanup", &s, &err), "-Undo and -Cleanup cannot be used together");
+    refused(load_arguments("-Undo A -Cleanup", &s, &err),
+            "-Undo and -Cleanup cannot be used together");
     refused(load_arguments("-Profiles A -UndoAll", &s, &err), "cannot be used together");
     refused(load_arguments("-Cleanup --list-profiles", &s, &err), "cannot be used together");
     refused(load_arguments("-Profiles", &s, &err), "-Profiles needs at least one value");
@@ -577,8 +588,9 @@ START_TEST(features_that_are_not_there)
     accept("Features=Rules CONTAB\n");
     OK(cpuu_settings_check_features(&s, known, &err));
     words_are(&s.features, "Rules|CONTAB");
-    ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:2: Features: the feature Rules is not available "
-                                            "yet"));
+    ck_assert(has_note(&s, CPUU_LV_WARNING,
+                       "CPUU.ini:2: Features: the feature Rules is not available "
+                       "yet"));
     cpuu_settings_free(&s);
     accept("Features=Rules\n"); /* the list must not become empty: that would mean all */
     OK(cpuu_settings_check_features(&s, known, &err));
@@ -605,7 +617,8 @@ START_TEST(unknown_features_are_errors)
                                        "mean Calendar");
     check_refused("Features=Shared\n", "there is no feature 'Shared'; --list-features");
     check_refused("Features=Contact\n", "Contacts");
-    check_refused("Critical=Rules\n", "CPUU.ini:2: Critical: the feature Rules is not available yet");
+    check_refused("Critical=Rules\n",
+                  "CPUU.ini:2: Critical: the feature Rules is not available yet");
     check_refused("Features=Activities\n", "there is no feature 'Activities'");
 }
 END_TEST
@@ -626,20 +639,60 @@ static char *printed(void (*print)(FILE *))
 /* Names as the guide prints them. */
 START_TEST(help_and_template_name_everything)
 {
-    static const char *const switches[] = {
-        "-Profiles", "-Undo ", "-UndoAll", "-DefaultProfile", "-LeaveTemporaryProfile",
-        "-UndoDefaultProfile", "-Log ", "-MoveDumpsToRemote", "-MaxLocalDumps", "-LogWriteDirectly",
-        "-Cleanup", "-INI ", "-DoNotModifyExcludeSCPLookup", "-NameTrgStoreAsSrc",
-        "-SkipAutodiscoverChecking", "-?", "-DisableLogonThroughOutlook"};
-    static const char *const keys[] = {
-        "Admin", "Password", "AdminTrg", "PasswordTrg", "AskCredentials", "AskSourceCredentialsOnly",
-        "AllowAdditionalServices", "Skip", "Features", "Critical", "Remove",
-        "RemoveJunkEmailMessages", "ProcessOfflineProfiles", "KeepOST", "BackupOST",
-        "CreateRegFileForOSTRecovery", "UseTargetOST", "Silent", "WatchDog", "StopProcesses",
-        "Attempt", "OpenStoreWait", "FeatureWait", "GlobalWait", "ProcessedDomainsFQDNs",
-        "UseLocalAutodiscoverXMLs", "AutodiscoverSourceURL", "AutodiscoverTargetURL", "AuthorityURL",
-        "ResourceURL", "SMTPAddress", "Priority", "Attach log", "Notification", "Profile", "Subject",
-        "Body"};
+    static const char *const switches[] = {"-Profiles",
+                                           "-Undo ",
+                                           "-UndoAll",
+                                           "-DefaultProfile",
+                                           "-LeaveTemporaryProfile",
+                                           "-UndoDefaultProfile",
+                                           "-Log ",
+                                           "-MoveDumpsToRemote",
+                                           "-MaxLocalDumps",
+                                           "-LogWriteDirectly",
+                                           "-Cleanup",
+                                           "-INI ",
+                                           "-DoNotModifyExcludeSCPLookup",
+                                           "-NameTrgStoreAsSrc",
+                                           "-SkipAutodiscoverChecking",
+                                           "-?",
+                                           "-DisableLogonThroughOutlook"};
+    static const char *const keys[] = {"Admin",
+                                       "Password",
+                                       "AdminTrg",
+                                       "PasswordTrg",
+                                       "AskCredentials",
+                                       "AskSourceCredentialsOnly",
+                                       "AllowAdditionalServices",
+                                       "Skip",
+                                       "Features",
+                                       "Critical",
+                                       "Remove",
+                                       "RemoveJunkEmailMessages",
+                                       "ProcessOfflineProfiles",
+                                       "KeepOST",
+                                       "BackupOST",
+                                       "CreateRegFileForOSTRecovery",
+                                       "UseTargetOST",
+                                       "Silent",
+                                       "WatchDog",
+                                       "StopProcesses",
+                                       "Attempt",
+                                       "OpenStoreWait",
+                                       "FeatureWait",
+                                       "GlobalWait",
+                                       "ProcessedDomainsFQDNs",
+                                       "UseLocalAutodiscoverXMLs",
+                                       "AutodiscoverSourceURL",
+                                       "AutodiscoverTargetURL",
+                                       "AuthorityURL",
+                                       "ResourceURL",
+                                       "SMTPAddress",
+                                       "Priority",
+                                       "Attach log",
+                                       "Notification",
+                                       "Profile",
+                                       "Subject",
+                                       "Body"};
     char *help = printed(cpuu_settings_print_help), *tmpl = printed(cpuu_settings_print_template);
     char name[64];
     for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
