@@ -31,12 +31,13 @@ unsigned cpuu_mv_width(uint32_t type, const void *data, size_t size)
     if (n == 0)
         return 0;
     bool binary = type == CPUU_MV_BINARY;
-    size_t at = binary ? 12 : 4; /* first offset field, 64-bit */
-    if (size >= at + 8 && cpuu_le64(p + at) == 4 + n * record_size(type, 8))
-        return 8;
-    at = binary ? 8 : 4;
+    size_t at = binary ? 8 : 4; /* first offset field, 32-bit; of a 64-bit binary: 0, the upper
+                                   half of its length */
     if (size >= at + 4 && cpuu_le32(p + at) == 4 + n * record_size(type, 4))
         return 4;
+    at = binary ? 12 : 4;
+    if (size >= at + 8 && cpuu_le64(p + at) == 4 + n * record_size(type, 8))
+        return 8;
     return 0;
 }
 

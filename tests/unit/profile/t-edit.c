@@ -678,6 +678,23 @@ START_TEST(account_texts_keep_their_registry_type)
 }
 END_TEST
 
+START_TEST(switching_twice_is_switching_once)
+{
+    world w;
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_switch_options o = {.disable_scp = true, .remove_junk = true, .ost_path = "D:\\x.ost"};
+    start_variant(&w, _i);
+    OK(switch_to(&w, &o, &err));
+    ck_assert_uint_gt(w.edits.count, 20);
+    OK(cpuu_reg_apply(w.reg, &w.edits, &err));
+    cpuu_edits_truncate(&w.edits, 0);
+    OK(switch_to(&w, &o, &err));
+    for (size_t i = 0; i < w.edits.count; i++)
+        ck_abort_msg("%s: %s", w.edits.items[i].key, w.edits.items[i].name);
+    finish(&w);
+}
+END_TEST
+
 START_TEST(options_of_the_switch)
 {
     world w;
@@ -1062,6 +1079,7 @@ Suite *edit_suite(void)
     tcase_add_test(t, a_half_removed_provider_is_a_fatal_finding);
     tcase_add_loop_test(t, account_texts_keep_their_registry_type, 0, N_VARIANTS);
     tcase_add_test(t, options_of_the_switch);
+    tcase_add_loop_test(t, switching_twice_is_switching_once, 0, N_VARIANTS);
     tcase_add_test(t, a_renamed_store_keeps_its_name);
     tcase_add_test(t, global_sections_and_credentials);
     tcase_add_test(t, an_account_that_delivers_into_the_mailbox_follows);
