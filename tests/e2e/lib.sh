@@ -70,6 +70,7 @@ Password=alice-target
 EOF
     chmod 600 "$WORK/credentials.ini"
     {
+        echo "[Parameters]"
         echo "CAFile=$WORK/ca.pem"
         echo "CredentialsFile=$WORK/credentials.ini"
         echo "AutodiscoverSourceURL=$source_url/autodiscover/autodiscover.xml"
