@@ -314,7 +314,8 @@ static bool make_folder(content *c, const content_line *l, uint32_t type)
         return content_fail(c, "no parent folder for '%s'", l->words[1]);
     if (lab_folder_child(parent, name))
         return content_fail(c, "folder '%s' is there already", l->words[1]);
-    lab_folder *f = lab_folder_new(parent, name, l->n_words > 2 ? l->words[2] : "IPF.Note", type);
+    const char *klass = l->n_words > 2 ? l->words[2] : "IPF.Note"; /* "-": none */
+    lab_folder *f = lab_folder_new(parent, name, strcmp(klass, "-") ? klass : NULL, type);
     for (size_t i = 0; i < parent->n_members; i++) {
         const lab_member *m = &parent->members[i];
         lab_member *own = lab_member_new(f, m->dn, m->name, m->rights);

@@ -439,6 +439,15 @@ static void run_in_context(const lab_request *q, const lab_twist *t, lab_respons
     }
 }
 
+/* The independent server's refusals use up the sequence cookie (recordings README 2). */
+static void use_up_sequence(const lab_request *q, bool nspi)
+{
+    int code;
+    lab_context *c = q->org->independent ? cookie_context(q, nspi, &code) : NULL;
+    if (c)
+        c->sequence = new_sid(q->org->lab);
+}
+
 void lab_mapihttp(const lab_request *q, const lab_twist *t, lab_response *r)
 {
     bool nspi = cpuu_ncasecmp(q->path, "/mapi/nspi", 10) == 0;
@@ -449,6 +458,7 @@ void lab_mapihttp(const lab_request *q, const lab_twist *t, lab_response *r)
     }
     int code = precheck(q, nspi, &what);
     if (code != RC_OK) {
+        use_up_sequence(q, nspi);
         refuse(q, r, code, what);
         return;
     }

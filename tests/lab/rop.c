@@ -157,8 +157,7 @@ static void rop_release_request(lab_rop *x)
     uint8_t index = cpuu_read_u8(&x->in, "InputHandleIndex");
     if (x->dry || x->in.failed || index >= x->n_handles)
         return;
-    rop_release(x->ctx, x->handles[index]);
-    x->handles[index] = LAB_NO_HANDLE;
+    rop_release(x->ctx, x->handles[index]); /* the slot keeps the dead number (observed) */
 }
 
 typedef struct rop_row_of_table {

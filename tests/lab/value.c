@@ -261,9 +261,9 @@ int lab_value_compare(const lab_val *a, const lab_val *b)
         return x < y ? -1 : x > y;
     }
     size_t n = a->size < b->size ? a->size : b->size;
-    int d = type == PT_STRING8
-                ? cpuu_ncasecmp((const char *)a->data, (const char *)b->data, n)
-                : memcmp(a->data, b->data, n);
+    int d = !n                    ? 0
+            : type == PT_STRING8 ? cpuu_ncasecmp((const char *)a->data, (const char *)b->data, n)
+                                 : memcmp(a->data, b->data, n);
     return d ? d : a->size == b->size ? 0 : a->size < b->size ? -1 : 1;
 }
 
@@ -305,7 +305,8 @@ char *lab_value_text(cpuu_arena *a, const lab_val *v)
     char *text;
     if (TAG_TYPE(v->tag) == PT_STRING8) {
         text = lab_arena(a, v->size + 1);
-        memcpy(text, v->data, v->size);
+        if (v->size)
+            memcpy(text, v->data, v->size);
         return text;
     }
     if (TAG_TYPE(v->tag) != PT_UNICODE)
