@@ -1,0 +1,478 @@
+/*
+ * LOOKUP: who is that? All keys of a run go through one session: ResolveNames for everybody (it also
+ * finds X500 aliases and brings the rows along), then DNToMId and QueryRows for the DNs that are left.
+ *
+ * Nothing a server says is believed unchecked: ResolveNames matches parts of names, DNToMId was seen
+ * to compare a part of the DN only. A person counts as found when an address of the entry is exactly
+ * the one that was asked for.
+ */
+#include "mailbox/mapihttp/nspi.h"
+#include "mailbox/pool.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+#define NAMES_PER_REQUEST 100u
+#define MIDS_PER_REQUEST  100u
+#define MAX_REBINDS       2u
+
+/* A name nobody has: what the server says of it tells what "not found" looks like there. */
+#define PROBE "cpuu-no-such-name@name.invalid"
+
+enum { COL_DN, COL_SMTP, COL_NAME, COL_TYPE, COL_TYPE_EX, COL_PROXIES, N_COLS };
+static const uint32_t columns[N_COLS] = {
+    CPUU_TAG(0x3003, CPUU_PT_STRING), CPUU_TAG(0x39fe, CPUU_PT_STRING),
+    CPUU_TAG(0x3001, CPUU_PT_STRING), CPUU_TAG(0x3900, CPUU_PT_INT32),
+    CPUU_TAG(0x3905, CPUU_PT_INT32), CPUU_TAG(0x800f, CPUU_PT_MULTIPLE | CPUU_PT_STRING)};
+
+typedef enum phase { IDLE, BINDING, RESOLVING, MAPPING, READING, LEAVING } phase;
+
+typedef struct wanted {
+    cpuu_mail_op *op;
+    const char *key;
+    cpuu_person *person;
+    uint32_t mid;
+} wanted;
+
+struct cpuu_directory {
+    cpuu_directory *next;
+    cpuu_mail *mail;
+    const cpuu_endpoint *endpoint;
+    cpuu_session *session;
+    cpuu_call call;
+    cpuu_buf body;
+    cpuu_nspi_answer answer;
+    wanted *all;
+    size_t n_all, cap;
+    size_t next_name, next_dn; /* how far each phase has come */
+    size_t chosen[NAMES_PER_REQUEST]; /* keys of the request under way */
+    size_t n_chosen;
+    phase phase;
+    unsigned rebinds;
+};
+
+static void step(cpuu_directory *d);
+
+/* ---- one entry --------------------------------------------------------------------------------- */
+
+typedef struct text {
+    const char *s;
+    size_t n;
+} text;
+
+static text cell_text(const cpuu_nspi_answer *a, size_t row, unsigned col)
+{
+    const cpuu_cell *c = &a->cells[row * N_COLS + col];
+    text t = {NULL, 0};
+    if (CPUU_TAG_TYPE(c->tag) == CPUU_PT_STRING && c->size) {
+        t.s = (const char *)a->bytes.data + c->offset;
+        t.n = c->size;
+    }
+    return t;
+}
+
+static uint32_t cell_number(const cpuu_nspi_answer *a, size_t row, unsigned col)
+{
+    const cpuu_cell *c = &a->cells[row * N_COLS + col];
+    return CPUU_TAG_TYPE(c->tag) == CPUU_PT_INT32 ? cpuu_le32(a->bytes.data + c->offset) : 0;
+}
+
+static bool text_is(text t, const char *s)
+{
+    return t.s && strlen(s) == t.n && cpuu_ncasecmp(t.s, s, t.n) == 0;
+}
+
+/* A proxy address: "SMTP:a@b", "X500:/o=...", and as seen "SMTP:X500:/o=...". */
+static bool proxy_is(text proxy, const char *key)
+{
+    size_t n = strlen(key);
+    if (proxy.n < n || cpuu_ncasecmp(proxy.s + proxy.n - n, key, n) != 0)
+        return false;
+    if (proxy.n == n)
+        return true;
+    if (proxy.s[proxy.n - n - 1] != ':')
+        return false;
+    return key[0] == '/' || (proxy.n == n + 5 && cpuu_ncasecmp(proxy.s, "smtp:", 5) == 0);
+}
+
+static bool any_proxy_is(const cpuu_nspi_answer *a, size_t row, const char *key)
+{
+    const cpuu_cell *c = &a->cells[row * N_COLS + COL_PROXIES];
+    cpuu_reader r;
+    if (CPUU_TAG_TYPE(c->tag) == CPUU_PT_ERROR)
+        return false;
+    cpuu_reader_init(&r, a->bytes.data + c->offset, c->size);
+    uint32_t n = cpuu_read_u32(&r, "count");
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t size = cpuu_read_u32(&r, "size");
+        const uint8_t *p = cpuu_read_bytes(&r, size, "proxy");
+        text t = {(const char *)p, size};
+        if (p && proxy_is(t, key))
+            return true;
+    }
+    return false;
+}
+
+static bool is_him(const cpuu_nspi_answer *a, size_t row, const char *key)
+{
+    return text_is(cell_text(a, row, key[0] == '/' ? COL_DN : COL_SMTP), key) ||
+           any_proxy_is(a, row, key);
+}
+
+/* PidTagDisplayTypeEx: bit 31 remote, low byte 6 a remote user or contact; without it the display
+ * type alone ([MS-OXOABK] 2.2.3.12, and measured). */
+static bool lives_here(uint32_t type, uint32_t type_ex)
+{
+    if (type_ex)
+        return !(type_ex & 0x80000000u) && (type_ex & 0xffu) != 6;
+    return type != 6;
+}
+
+static const char *keep(cpuu_mail_op *op, text t, bool *ok)
+{
+    char *copy = t.s ? cpuu_arena_alloc(&op->rows.arena, t.n + 1) : NULL;
+    if (t.s && !copy)
+        *ok = false;
+    if (copy)
+        memcpy(copy, t.s, t.n);
+    return copy;
+}
+
+static bool take(const cpuu_nspi_answer *a, size_t row, wanted *w)
+{
+    bool ok = true;
+    cpuu_person *p = w->person;
+    p->dn = keep(w->op, cell_text(a, row, COL_DN), &ok);
+    p->smtp = keep(w->op, cell_text(a, row, COL_SMTP), &ok);
+    p->display_name = keep(w->op, cell_text(a, row, COL_NAME), &ok);
+    p->display_type = cell_number(a, row, COL_TYPE);
+    p->display_type_ex = cell_number(a, row, COL_TYPE_EX);
+    p->is_local_mailbox = lives_here(p->display_type, p->display_type_ex);
+    p->ambiguous = false;
+    p->found = ok;
+    return ok;
+}
+
+/* ---- answers ----------------------------------------------------------------------------------- */
+
+static bool good_columns(const cpuu_nspi_answer *a)
+{
+    if (a->n_rows && a->n_columns != N_COLS)
+        return false;
+    for (size_t i = 0; i < a->n_columns; i++)
+        if (CPUU_TAG_ID(a->columns[i]) != CPUU_TAG_ID(columns[i]))
+            return false;
+    return true;
+}
+
+/* One answer per name; a row for each that was resolved, in order. The last name is the probe. */
+static bool resolved(cpuu_directory *d)
+{
+    const cpuu_nspi_answer *a = &d->answer;
+    size_t row = 0;
+    if (a->n_mids != d->n_chosen + 1 || !good_columns(a))
+        return false;
+    bool telling = a->mids[d->n_chosen] == CPUU_NSPI_UNRESOLVED;
+    for (size_t i = 0; i < a->n_mids; i++) {
+        bool has_row = a->mids[i] == CPUU_NSPI_RESOLVED;
+        if (has_row && row >= a->n_rows)
+            return false;
+        if (i < d->n_chosen) {
+            wanted *w = &d->all[d->chosen[i]];
+            if (has_row && is_him(a, row, w->key)) {
+                if (!take(a, row, w))
+                    d->mail->fatal = CPUU_E_NOMEM;
+            } else if (a->mids[i] == CPUU_NSPI_AMBIGUOUS && telling) {
+                w->person->ambiguous = true;
+            }
+        }
+        row += has_row;
+    }
+    return true;
+}
+
+static bool mapped(cpuu_directory *d)
+{
+    const cpuu_nspi_answer *a = &d->answer;
+    if (a->n_mids != d->n_chosen)
+        return false;
+    for (size_t i = 0; i < d->n_chosen; i++)
+        d->all[d->chosen[i]].mid = a->mids[i];
+    return true;
+}
+
+static bool read_back(cpuu_directory *d)
+{
+    const cpuu_nspi_answer *a = &d->answer;
+    if (a->n_rows != d->n_chosen || !good_columns(a))
+        return false;
+    for (size_t i = 0; i < d->n_chosen; i++) {
+        wanted *w = &d->all[d->chosen[i]];
+        w->mid = 0;
+        if (is_him(a, i, w->key) && !take(a, i, w))
+            d->mail->fatal = CPUU_E_NOMEM;
+    }
+    return true;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------- */
+
+static void done(cpuu_call *call);
+
+static void call_begin(cpuu_directory *d, phase next)
+{
+    cpuu_call_clear(&d->call);
+    memset(&d->call, 0, sizeof(d->call));
+    d->call.body = d->body.data;
+    d->call.body_size = d->body.size;
+    d->call.on_done = done;
+    d->call.user = d;
+    d->phase = next;
+}
+
+static void fail_all(cpuu_directory *d, const cpuu_error *err)
+{
+    for (size_t i = 0; i < d->n_all; i++) {
+        cpuu_mail_op *op = d->all[i].op;
+        if (op->rc < 0)
+            continue;
+        op->error = *err;
+        op->rc = err->rc < 0 ? err->rc : CPUU_E_FAILED;
+    }
+    d->n_all = 0;
+    d->phase = IDLE;
+}
+
+static void bind(cpuu_directory *d)
+{
+    static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
+    cpuu_error err = CPUU_ERROR_INIT;
+    if (!d->session) {
+        cpuu_session_options o = {.kind = CPUU_SESSION_DIRECTORY, .url = d->endpoint->nspi_url,
+                                  .user_dn = d->endpoint->account_dn, .name = "address book",
+                                  .credentials = d->endpoint->credentials,
+                                  .number = ++d->mail->contexts};
+        memcpy(o.client_guid, d->mail->client_guid, sizeof(o.client_guid));
+        if (cpuu_session_new(d->mail->http, &o, d->mail->log, &d->session, &err) != CPUU_OK) {
+            fail_all(d, &err);
+            return;
+        }
+    }
+    cpuu_nspi_bind(&d->body, &stat);
+    call_begin(d, BINDING);
+    cpuu_session_connect(d->session, &d->call);
+}
+
+static bool ask_names(cpuu_directory *d)
+{
+    static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
+    const char *names[NAMES_PER_REQUEST + 1];
+    for (; d->next_name < d->n_all && d->n_chosen < NAMES_PER_REQUEST; d->next_name++) {
+        if (d->all[d->next_name].person->found)
+            continue;
+        names[d->n_chosen] = d->all[d->next_name].key;
+        d->chosen[d->n_chosen++] = d->next_name;
+    }
+    if (d->n_chosen == 0)
+        return false;
+    names[d->n_chosen] = PROBE;
+    cpuu_nspi_resolve_names(&d->body, &stat, columns, N_COLS, names, (uint32_t)d->n_chosen + 1);
+    call_begin(d, RESOLVING);
+    cpuu_session_request(d->session, "ResolveNames", &d->call);
+    return true;
+}
+
+static bool ask_rows(cpuu_directory *d)
+{
+    static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
+    uint32_t mids[MIDS_PER_REQUEST];
+    for (size_t i = 0; i < d->n_all && d->n_chosen < MIDS_PER_REQUEST; i++)
+        if (d->all[i].mid && !d->all[i].person->found) {
+            mids[d->n_chosen] = d->all[i].mid;
+            d->chosen[d->n_chosen++] = i;
+        }
+    if (d->n_chosen == 0)
+        return false;
+    cpuu_nspi_query_rows(&d->body, &stat, mids, (uint32_t)d->n_chosen, (uint32_t)d->n_chosen,
+                         columns, N_COLS);
+    call_begin(d, READING);
+    cpuu_session_request(d->session, "QueryRows", &d->call);
+    return true;
+}
+
+static bool ask_mids(cpuu_directory *d)
+{
+    const char *dns[NAMES_PER_REQUEST];
+    for (; d->next_dn < d->n_all && d->n_chosen < NAMES_PER_REQUEST; d->next_dn++) {
+        const wanted *w = &d->all[d->next_dn];
+        if (w->person->found || w->key[0] != '/')
+            continue;
+        dns[d->n_chosen] = w->key;
+        d->chosen[d->n_chosen++] = d->next_dn;
+    }
+    if (d->n_chosen == 0)
+        return false;
+    cpuu_nspi_dn_to_mid(&d->body, dns, (uint32_t)d->n_chosen);
+    call_begin(d, MAPPING);
+    cpuu_session_request(d->session, "DNToMId", &d->call);
+    return true;
+}
+
+/* The next request, or the end. */
+static void step(cpuu_directory *d)
+{
+    cpuu_buf_reset(&d->body);
+    d->n_chosen = 0;
+    if (d->n_all == 0) {
+        d->phase = IDLE;
+        return;
+    }
+    if (!d->session || !cpuu_session_connected(d->session)) {
+        bind(d);
+        return;
+    }
+    if (ask_names(d) || ask_rows(d) || ask_mids(d))
+        return;
+    d->n_all = 0;
+    d->phase = IDLE;
+}
+
+static bool understand(cpuu_directory *d, const cpuu_call *call, cpuu_error *err)
+{
+    static const char *const types[] = {"", "Bind", "ResolveNames", "DNToMId", "QueryRows"};
+    cpuu_reader r;
+    bool nomem, ok;
+    cpuu_reader_init(&r, call->reply, call->reply_size);
+    if (!cpuu_nspi_decode(&r, types[d->phase], &d->answer, &nomem)) {
+        if (nomem)
+            d->mail->fatal = cpuu_nomem(err);
+        else
+            cpuu_fail(err, CPUU_E_FORMAT, "address book: the answer cannot be read: %s at byte %u %s",
+                      r.error.field, r.error.offset, r.error.what);
+        return false;
+    }
+    ok = d->phase == RESOLVING ? resolved(d) : d->phase == MAPPING ? mapped(d)
+         : d->phase == READING ? read_back(d) : true;
+    if (!ok)
+        cpuu_fail(err, CPUU_E_FORMAT, "address book: the answer does not fit the question");
+    return ok;
+}
+
+/* Keys of the request under way are asked again. */
+static void back_up(cpuu_directory *d)
+{
+    if (d->n_chosen && d->phase == RESOLVING)
+        d->next_name = d->chosen[0];
+    else if (d->n_chosen && d->phase == MAPPING)
+        d->next_dn = d->chosen[0];
+}
+
+static void done(cpuu_call *call)
+{
+    cpuu_directory *d = call->user;
+    cpuu_error err = call->error;
+    if (d->phase == LEAVING) {
+        d->phase = IDLE;
+    } else if (call->rc >= 0) {
+        if (understand(d, call, &err))
+            step(d);
+        else
+            fail_all(d, &err);
+        return;
+    } else if (call->rc == CPUU_E_STOP || call->rc == CPUU_E_NOMEM) {
+        d->mail->fatal = call->rc;
+        fail_all(d, &err);
+    } else if (d->phase != BINDING && call->rc != CPUU_E_AUTH && d->rebinds < MAX_REBINDS) {
+        d->rebinds++;
+        back_up(d);
+        step(d);
+    } else {
+        cpuu_wrap(&err, "address book");
+        fail_all(d, &err);
+    }
+}
+
+/* ---- for the pool ------------------------------------------------------------------------------ */
+
+cpuu_rc cpuu_mail_directory(cpuu_mail *mail, const cpuu_endpoint *endpoint, cpuu_directory **out,
+                            cpuu_error *err)
+{
+    if (!endpoint || !endpoint->nspi_url)
+        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "no address-book address is known for this organisation");
+    cpuu_directory *d = cpuu_calloc(1, sizeof(*d));
+    if (!d)
+        return cpuu_nomem(err);
+    d->mail = mail;
+    d->endpoint = endpoint;
+    cpuu_buf_init(&d->body, 1u << 20);
+    cpuu_nspi_answer_init(&d->answer);
+    d->next = mail->directories;
+    mail->directories = d;
+    *out = d;
+    return CPUU_OK;
+}
+
+static bool add_keys(cpuu_directory *d, cpuu_mail_op *op)
+{
+    for (uint32_t i = 0; i < op->n_keys; i++) {
+        memset(&op->people[i], 0, sizeof(op->people[i]));
+        if (!op->keys[i] || !op->keys[i][0])
+            continue;
+        if (!cpuu_grow(&d->all, &d->cap, d->n_all, sizeof(*d->all)))
+            return false;
+        wanted w = {op, op->keys[i], &op->people[i], 0};
+        d->all[d->n_all++] = w;
+    }
+    return true;
+}
+
+void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n)
+{
+    d->n_all = d->next_name = d->next_dn = 0;
+    d->rebinds = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!add_keys(d, ops[i])) {
+            cpuu_error err = CPUU_ERROR_INIT;
+            d->mail->fatal = ops[i]->rc = cpuu_nomem(&err);
+            ops[i]->error = err;
+            fail_all(d, &err);
+            return;
+        }
+    step(d);
+}
+
+bool cpuu_directory_idle(const cpuu_directory *d)
+{
+    return d->phase == IDLE;
+}
+
+void cpuu_directory_finish(cpuu_directory *d, const cpuu_error *err)
+{
+    fail_all(d, err);
+}
+
+void cpuu_directory_leave(cpuu_directory *d)
+{
+    if (!d->session || !cpuu_session_connected(d->session) || cpuu_session_busy(d->session))
+        return;
+    cpuu_buf_reset(&d->body);
+    cpuu_nspi_unbind(&d->body);
+    call_begin(d, LEAVING);
+    cpuu_session_disconnect(d->session, &d->call);
+}
+
+cpuu_directory *cpuu_directory_next(const cpuu_directory *d)
+{
+    return d->next;
+}
+
+void cpuu_directory_free(cpuu_directory *d)
+{
+    cpuu_session_free(d->session);
+    cpuu_call_clear(&d->call);
+    cpuu_buf_free(&d->body);
+    cpuu_nspi_answer_free(&d->answer);
+    cpuu_free(d->all);
+    cpuu_free(d);
+}

@@ -1,0 +1,260 @@
+/*
+ * Inside of core/mailbox: how operations become requests.
+ *
+ *   cpuu_mail_op -> work (its state) -> units (one chain of ROPs each) -> batch (one Execute) -> lane
+ *
+ * A unit is self-contained: it opens what it needs and judges its own answers, so it can be packed
+ * with any others and repeated on any lane. What must live longer than a request (an open table, a
+ * message that is written in several parts) is tied to its lane and to that lane's generation, which
+ * changes whenever the server context is lost. A lane is one session context of one mailbox.
+ */
+#ifndef CPUU_MAILBOX_POOL_H
+#define CPUU_MAILBOX_POOL_H
+
+#include "mailbox/mailbox.h"
+#include "mailbox/mapihttp/ids.h"
+#include "mailbox/mapihttp/rops.h"
+#include "mailbox/mapihttp/session.h"
+
+#define CPUU_MAX_LANES     4u
+#define CPUU_MAX_SLOTS     250u    /* handle indexes are one byte */
+#define CPUU_MAX_PAYLOAD   0x7f00u /* RopSize, ROPs and handle table of one request */
+#define CPUU_SHARE_BYTES   28000u  /* expected answers of one request; one payload holds 32 KB */
+#define CPUU_CHAIN_ROP_OUT 0x40000u
+#define CPUU_ROLES         19u
+#define CPUU_NO_HANDLE     0xffffffffu
+
+typedef struct cpuu_unit cpuu_unit;
+typedef struct cpuu_lane cpuu_lane;
+typedef struct cpuu_work cpuu_work;
+typedef struct cpuu_batch cpuu_batch;
+
+/* One request ROP that gets an answer. */
+typedef struct cpuu_step {
+    cpuu_unit *unit;         /* NULL: the lane's own Logon */
+    uint8_t rop;
+    uint8_t slot;            /* where an opened object's handle will be found */
+    uint16_t what;           /* for the unit */
+    const uint32_t *columns; /* borrowed; for QueryRows and GetPropertiesSpecific */
+    uint32_t n_columns;
+} cpuu_step;
+
+struct cpuu_batch {
+    cpuu_buf body; /* u16 RopSize, ROPs; the handle table is added when it is sent */
+    uint32_t handles[CPUU_MAX_SLOTS];
+    uint32_t n_slots;
+    cpuu_step *steps;
+    size_t n_steps, steps_cap;
+    cpuu_unit **units;
+    size_t n_units, units_cap;
+    uint32_t expected; /* bytes of answers */
+    uint32_t share;    /* while filling: what one table may take; 0 = the rest, chained */
+    bool writes, chain;
+    bool full; /* out of slots, or memory */
+};
+
+typedef struct cpuu_unit_class {
+    const char *name; /* "table", "save", ...: for messages */
+    bool writes;      /* never mixed with reads; not repeated when it may have happened */
+    bool tail;        /* unbounded answer: last in its batch, one of a kind */
+    bool paged;       /* a table: takes a share of a batch, or the rest of it as its tail */
+    bool alone;       /* fills a batch of its own */
+    void (*fill)(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b);
+    void (*answer)(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
+                   const cpuu_rop_answer *a);
+    /* All answers are in; handles: the server's table. Queues what comes next. */
+    void (*finish)(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply);
+    /* It cannot be carried out. Default: the work fails. */
+    void (*fail)(cpuu_unit *u, const cpuu_error *err, bool maybe_done);
+} cpuu_unit_class;
+
+struct cpuu_unit {
+    const cpuu_unit_class *cls;
+    cpuu_mailbox *box;
+    cpuu_work *work; /* NULL: opening of the mailbox */
+    cpuu_unit *next;
+    size_t row, index; /* which row, which value of it; or a range */
+    uint32_t expected; /* bytes of answer, estimated when it was made */
+    uint32_t cost;     /* bytes of request, roughly */
+    uint64_t key;      /* writes with the same key keep their order; 0 = free */
+    unsigned tries;
+    unsigned left;     /* answers still to come */
+    bool hit;          /* an answer came */
+};
+
+typedef enum cpuu_lane_state {
+    CPUU_LANE_NEW = 0,
+    CPUU_LANE_CONNECTING,
+    CPUU_LANE_READY,
+    CPUU_LANE_BUSY,
+    CPUU_LANE_LEAVING, /* Disconnect under way, will connect again or stay away */
+    CPUU_LANE_WAITING, /* the server asked for a pause: until wait_until */
+    CPUU_LANE_DEAD
+} cpuu_lane_state;
+
+struct cpuu_lane {
+    cpuu_mailbox *box;
+    cpuu_session *session;
+    cpuu_call call;
+    cpuu_batch batch;
+    cpuu_lane_state state;
+    bool logged_on;
+    uint32_t logon_handle;
+    uint32_t generation; /* counts contexts; handles of an older one are worthless */
+    uint32_t *releases;  /* handles to release at the head of the next request */
+    size_t n_releases, releases_cap;
+    unsigned leaked;     /* handles the server may still hold that we have lost */
+    unsigned shrink;     /* how often the expected size was halved */
+    unsigned failures;   /* in a row */
+    unsigned pauses;
+    int64_t wait_until;  /* cpuu_clock_ms() */
+    cpuu_unit *pinned;   /* a unit in several parts has this lane to itself */
+};
+
+struct cpuu_mailbox {
+    cpuu_mail *mail;
+    cpuu_mailbox *next;
+    const cpuu_endpoint *endpoint;
+    cpuu_mailbox_info info;
+    char *dn, *smtp, *name;
+    cpuu_buf store_eid;
+    bool writable, admin, admin_tried, known; /* known: the logon's ids and roles are here */
+    bool inbox_ok, views_ok;
+    cpuu_ids ids;
+    uint64_t folder_ids[13];
+    uint8_t role_eid[CPUU_ROLES][CPUU_FOLDER_EID_SIZE];
+    bool has_role[CPUU_ROLES];
+    cpuu_lane lanes[CPUU_MAX_LANES];
+    uint32_t max_lanes;
+    cpuu_unit *head, *tail; /* queue */
+    cpuu_rc rc;             /* of opening */
+    cpuu_error error;
+};
+
+struct cpuu_mail {
+    cpuu_http *http;
+    cpuu_log *log;
+    cpuu_mail_options options;
+    cpuu_mailbox *boxes;
+    cpuu_directory *directories;
+    cpuu_rop_answer answer; /* one at a time: everything runs on one thread */
+    uint8_t client_guid[16]; /* X-ClientInfo: one for all contexts, each with its number */
+    uint32_t contexts;
+    cpuu_rc fatal;          /* CPUU_E_NOMEM or CPUU_E_STOP: everything ends */
+};
+
+/* One object of a READ. */
+typedef struct cpuu_read_row {
+    uint64_t fid, mid;
+    cpuu_blob id;
+    cpuu_rc rc;
+    cpuu_value *values;
+    uint32_t n_values;
+    uint32_t *tags;   /* all-properties mode: what the object has; else work->tags */
+    uint32_t n_tags;
+    uint32_t *again;  /* indexes of values to read from the object itself */
+    uint32_t n_again;
+    uint32_t *again_tags;
+    uint8_t *stream;  /* a value being read in parts */
+    uint64_t stream_size, stream_pos;
+} cpuu_read_row;
+
+struct cpuu_work {
+    cpuu_mail_op *op;
+    cpuu_mailbox *box;
+    size_t pending; /* units queued or under way */
+    bool ready;     /* ids are resolved, units were made */
+    bool done;
+    uint64_t fid, mid;
+    unsigned resolves;
+    cpuu_arena scratch; /* lives as long as the work */
+
+    /* READ */
+    cpuu_arena page;    /* values of the rows of a page, when rows are not collected */
+    uint32_t *columns;  /* of the table: id columns, then tags */
+    uint32_t n_columns, n_id_columns;
+    cpuu_read_row *rows;
+    size_t n_rows, rows_cap;
+    size_t scanned;     /* rows whose values were looked at */
+    size_t items_cap;
+    uint32_t pos;       /* rows of the table read so far */
+    uint32_t total;     /* rows the server said there are; 0 = unknown */
+    uint32_t row_bytes; /* average seen on the wire */
+    bool is_table, end;
+    cpuu_lane *held_lane;
+    uint32_t held_generation, held_table, held_folder;
+
+    /* writes */
+    uint64_t made_id;
+    bool saved, problems;
+    struct cpuu_parts *parts; /* a message written in several requests */
+};
+
+/* ---- planner.c ------------------------------------------------------------------------------- */
+
+cpuu_unit *cpuu_unit_new(cpuu_mailbox *box, cpuu_work *work, const cpuu_unit_class *cls);
+void cpuu_unit_queue(cpuu_unit *u); /* at the end */
+/* Starts whatever can be started. */
+void cpuu_box_schedule(cpuu_mailbox *box);
+/* Until no box has anything left to do, or the pool is stopped. */
+cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err);
+bool cpuu_box_idle(const cpuu_mailbox *box);
+void cpuu_box_free(cpuu_mailbox *box);
+/* Fails everything a box has queued. */
+void cpuu_box_drop(cpuu_mailbox *box, const cpuu_error *err);
+void cpuu_lane_release_later(cpuu_lane *lane, uint32_t handle);
+
+/* For fill(): slots, steps and the buffer. The first slot is the logon. */
+uint8_t cpuu_batch_slot(cpuu_batch *b, uint32_t handle);
+void cpuu_batch_step(cpuu_batch *b, cpuu_unit *u, uint8_t rop, uint8_t slot, uint16_t what,
+                     const uint32_t *columns, uint32_t n_columns);
+uint8_t cpuu_batch_open_folder(cpuu_batch *b, cpuu_unit *u, uint64_t fid, uint16_t what);
+uint8_t cpuu_batch_open_message(cpuu_batch *b, cpuu_unit *u, uint64_t fid, uint64_t mid,
+                                uint8_t mode, uint16_t what);
+uint32_t cpuu_reply_handle(const cpuu_rop_reply *reply, uint8_t slot);
+
+/* ---- work.c ---------------------------------------------------------------------------------- */
+
+/* Ends the work with an error unless it has one already. */
+void cpuu_work_fail(cpuu_work *w, cpuu_rc rc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void cpuu_work_fail_code(cpuu_work *w, uint32_t code, const char *what);
+void cpuu_work_fail_err(cpuu_work *w, const cpuu_error *err);
+bool cpuu_work_failed(const cpuu_work *w);
+void cpuu_work_nomem(cpuu_work *w);
+/* A unit of the work is through (freed here); with the last one the work goes on or ends. */
+void cpuu_unit_done(cpuu_unit *u);
+/* Resolves the ids the operation names; queues RESOLVE units and returns false while some are not
+ * known. */
+bool cpuu_work_resolve(cpuu_work *w);
+cpuu_rc cpuu_work_folder(const cpuu_work *w, cpuu_blob *eid);
+const char *cpuu_work_where(const cpuu_work *w); /* "mailbox a@b" */
+
+/* ---- read.c, write.c, names.c: first units of a resolved work; and its next step ---------------- */
+
+void cpuu_read_start(cpuu_work *w);
+/* All units of a page are through: delivers its rows, queues the next page if there is one. */
+void cpuu_read_next(cpuu_work *w);
+void cpuu_read_free(cpuu_work *w);
+void cpuu_write_start(cpuu_work *w);
+void cpuu_write_end(cpuu_work *w);
+cpuu_rc cpuu_write_check(cpuu_mail_op *op);
+void cpuu_names_start(cpuu_work *w);
+
+/* ---- open.c ------------------------------------------------------------------------------------ */
+
+/* The Logon of a lane was answered. False: it failed for good (box->error). */
+bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_answer *a,
+                           bool *again);
+void cpuu_box_logon_fill(const cpuu_mailbox *box, cpuu_buf *b, uint8_t slot);
+
+/* ---- directory.c ------------------------------------------------------------------------------- */
+
+void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n);
+bool cpuu_directory_idle(const cpuu_directory *d);
+void cpuu_directory_finish(cpuu_directory *d, const cpuu_error *err); /* fails what is left */
+void cpuu_directory_leave(cpuu_directory *d);
+void cpuu_directory_free(cpuu_directory *d);
+cpuu_directory *cpuu_directory_next(const cpuu_directory *d);
+
+#endif

@@ -1,0 +1,725 @@
+/*
+ * The mailbox layer end to end, against the rehearsal server in this process. Expected values come
+ * from the server's own model, which shares no code with the client's codecs.
+ */
+#include "mailbox/mailbox.h"
+
+#include <cpuu/formats/propvalue.h>
+
+#include "base/text.h"
+#include "tests/lab/http.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define T_CLASS   0x001a001fu
+#define T_SUBJECT 0x0037001fu
+#define T_BLOB    0x7c080102u
+#define T_BODY    0x1000001fu
+#define T_ENTRYID 0x0fff0102u
+#define T_WLINK   0x684c0102u
+#define T_STORE   0x684e0102u
+#define T_NAME    0x3001001fu
+
+static lab_server *server;
+static lab *model;
+static cpuu_http *http;
+static cpuu_mail *mail;
+static cpuu_error err;
+
+typedef struct account {
+    lab_user *user;
+    char emsmdb[300], nspi[300];
+    cpuu_credentials credentials;
+    cpuu_endpoint endpoint;
+} account;
+
+static void account_of(account *a, const char *org, const char *name)
+{
+    char base[200], guid[40];
+    lab_org *o = lab_find_org(model, org);
+    a->user = lab_find_user(o, name);
+    ck_assert_ptr_nonnull(a->user);
+    lab_org_url(o, base, sizeof(base));
+    cpuu_guid_text(guid, a->user->store->mailbox_guid);
+    guid[strlen(guid) - 1] = 0;
+    snprintf(a->emsmdb, sizeof(a->emsmdb), "%s/mapi/emsmdb/?MailboxId=%s@%s.test", base, guid + 1, org);
+    snprintf(a->nspi, sizeof(a->nspi), "%s/mapi/nspi/?MailboxId=%s@%s.test", base, guid + 1, org);
+    a->credentials.user = a->user->name;
+    a->credentials.password = a->user->password;
+    a->endpoint.emsmdb_url = a->emsmdb;
+    a->endpoint.nspi_url = a->nspi;
+    a->endpoint.account_dn = a->user->dn;
+    a->endpoint.credentials = &a->credentials;
+}
+
+static void up(void)
+{
+    char text[800] = "";
+    lab_options o = {.content = CPUU_SRCDIR "/tests/lab/demo.conf", .http = true};
+    server = lab_server_start(&o, text, sizeof(text));
+    ck_assert_msg(server != NULL, "%s", text);
+    model = lab_server_lab(server);
+    cpuu_http_options ho = {.allow_insecure_http = true, .request_timeout_ms = 20000};
+    memset(&err, 0, sizeof(err));
+    ck_assert_int_eq(cpuu_http_new(&ho, NULL, &http, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &mail, &err), CPUU_OK);
+}
+
+static void down(void)
+{
+    cpuu_mail_free(mail);
+    cpuu_http_free(http);
+    lab_server_stop(server);
+}
+
+static cpuu_mailbox *open_box(account *a, const char *org, const char *name, bool writable)
+{
+    account_of(a, org, name);
+    cpuu_mail_open o = {.endpoint = &a->endpoint, .mailbox_dn = a->user->dn, .smtp = a->user->smtp,
+                        .writable = writable};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, &o, 1, &err), CPUU_OK);
+    ck_assert_msg(o.rc == CPUU_OK, "%s", o.error.text);
+    return o.box;
+}
+
+static void run(cpuu_mail_op *ops, size_t n)
+{
+    ck_assert_msg(cpuu_mail_run(mail, ops, n, &err) == CPUU_OK, "%s", err.text);
+}
+
+static void run_ok(cpuu_mail_op *ops, size_t n)
+{
+    run(ops, n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(ops[i].rc == CPUU_OK, "op %zu: %s", i, ops[i].error.text);
+}
+
+static bool same_text(const cpuu_value *v, const char *s)
+{
+    return v->size == strlen(s) && memcmp(v->data, s, v->size) == 0;
+}
+
+static void fault(const char *org, const char *action, const char *type, uint32_t at, uint32_t count)
+{
+    lab_org *o = lab_find_org(model, org);
+    pthread_mutex_lock(&model->lock);
+    memset(&o->fault, 0, sizeof(o->fault));
+    snprintf(o->fault.action, sizeof(o->fault.action), "%s", action);
+    snprintf(o->fault.type, sizeof(o->fault.type), "%s", type);
+    o->fault.at = at;
+    o->fault.count = count;
+    pthread_mutex_unlock(&model->lock);
+}
+
+static uint64_t executes(const char *org)
+{
+    return lab_find_org(model, org)->stats.executes;
+}
+
+static lab_message *model_message(const lab_folder *f, cpuu_blob eid)
+{
+    for (size_t i = 0; i < f->n_messages; i++) {
+        cpuu_buf b;
+        cpuu_buf_init(&b, 200);
+        lab_put_message_eid(&b, f->messages[i]);
+        bool same = !f->messages[i]->deleted && b.size == eid.size &&
+                    memcmp(b.data, eid.data, b.size) == 0;
+        cpuu_buf_free(&b);
+        if (same)
+            return f->messages[i];
+    }
+    return NULL;
+}
+
+static size_t count_messages(const lab_folder *f, bool fai)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_messages; i++)
+        n += !f->messages[i]->deleted && f->messages[i]->fai == fai;
+    return n;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------- */
+
+START_TEST(an_own_mailbox_opens_with_its_special_folders)
+{
+    static const struct { uint32_t role; const char *name; } roles[] = {
+        {CPUU_ROLE_INBOX, "@inbox"}, {CPUU_ROLE_CALENDAR, "@calendar"},
+        {CPUU_ROLE_CONTACTS, "@contacts"}, {CPUU_ROLE_COMMON_VIEWS, "@commonviews"},
+        {CPUU_ROLE_DRAFTS, "@drafts"}, {CPUU_ROLE_JUNK, "@junkemail"}, {CPUU_ROLE_FINDER, "@finder"}};
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", true);
+    const cpuu_mailbox_info *info = cpuu_mailbox_get_info(box);
+    ck_assert_mem_eq(info->mailbox_guid, a.user->store->mailbox_guid, 16);
+    ck_assert(info->owner && !info->is_public);
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+        lab_folder *f = lab_folder_by_path(a.user->store, roles[i].name);
+        cpuu_blob eid;
+        cpuu_buf want;
+        ck_assert_msg(f != NULL, "%s", roles[i].name);
+        ck_assert_msg(cpuu_mailbox_role(box, roles[i].role, &eid), "%s", roles[i].name);
+        cpuu_buf_init(&want, 100);
+        lab_put_folder_eid(&want, f);
+        ck_assert_uint_eq(eid.size, want.size);
+        ck_assert_mem_eq(eid.data, want.data, want.size);
+        cpuu_buf_free(&want);
+    }
+    ck_assert_uint_eq(lab_find_org(model, "source")->stats.executes, 2);
+}
+END_TEST
+
+START_TEST(a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not)
+{
+    static account alice, bob, dave;
+    account_of(&alice, "source", "alice");
+    account_of(&bob, "source", "bob");
+    account_of(&dave, "source", "dave");
+    cpuu_mail_open o[3] = {
+        {.endpoint = &alice.endpoint, .mailbox_dn = bob.user->dn, .smtp = bob.user->smtp},
+        {.endpoint = &alice.endpoint, .mailbox_dn = dave.user->dn, .smtp = dave.user->smtp},
+        {.endpoint = &alice.endpoint, .mailbox_dn = NULL}};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, o, 3, &err), CPUU_OK);
+    ck_assert_msg(o[0].rc == CPUU_OK, "%s", o[0].error.text);
+    ck_assert_int_eq(o[1].rc, CPUU_E_ACCESS);
+    ck_assert_ptr_null(o[1].box);
+    ck_assert_msg(o[2].rc == CPUU_OK, "%s", o[2].error.text);
+    uint32_t tags[] = {T_NAME};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = o[2].box, .what = CPUU_FOLDERS,
+                       .role = CPUU_ROLE_PUBLIC, .flags = CPUU_DEEP, .tags = tags, .n_tags = 1};
+    run_ok(&op, 1);
+    ck_assert_uint_eq(op.rows.count, 3);
+    cpuu_mail_op_clear(&op);
+}
+END_TEST
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+START_TEST(hidden_messages_come_whole_and_with_their_entry_ids)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
+    uint32_t tags[] = {T_SUBJECT, T_WLINK, T_STORE, T_ENTRYID, 0x68490003};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_COMMON_VIEWS, .filter = "IPM.Microsoft.WunderBar.Link",
+                       .tags = tags, .n_tags = 5};
+    run_ok(&op, 1);
+    ck_assert_uint_eq(op.rows.count, count_messages(views, true));
+    ck_assert_uint_gt(op.rows.count, 15);
+    for (size_t i = 0; i < op.rows.count; i++) {
+        const cpuu_mail_row *row = &op.rows.items[i];
+        const lab_message *m = model_message(views, row->id);
+        ck_assert_ptr_nonnull(m);
+        for (uint32_t k = 1; k < 3; k++) {
+            const lab_prop *p = lab_props_find(&m->content.props, tags[k]);
+            ck_assert_int_eq(CPUU_FOUND(&row->values[k]), p != NULL);
+            if (!p)
+                continue;
+            ck_assert_uint_eq(row->values[k].size, p->size);
+            ck_assert_mem_eq(row->values[k].data, p->data, p->size);
+        }
+        ck_assert_uint_eq(row->values[3].size, row->id.size);
+        ck_assert_mem_eq(row->values[3].data, row->id.data, row->id.size);
+    }
+    cpuu_mail_op_clear(&op);
+}
+END_TEST
+
+static size_t count_folders(const lab_store *s, const lab_folder *top)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_folders; i++) {
+        const lab_folder *f = s->folders[i];
+        for (const lab_folder *p = f->deleted ? NULL : f->parent; p; p = p->parent)
+            n += p == top;
+    }
+    return n;
+}
+
+START_TEST(many_sets_of_several_mailboxes_are_read_at_once)
+{
+    static account a, b;
+    cpuu_mailbox *one = open_box(&a, "source", "alice", false);
+    cpuu_mailbox *two = open_box(&b, "target", "alice", true);
+    uint32_t name[] = {T_NAME, 0x3613001f, 0x36010003};
+    cpuu_mail_op ops[] = {
+        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_FOLDERS, .role = CPUU_ROLE_IPM_SUBTREE,
+         .flags = CPUU_DEEP, .tags = name, .n_tags = 3},
+        {.verb = CPUU_MAIL_READ, .box = two, .what = CPUU_FOLDERS, .role = CPUU_ROLE_IPM_SUBTREE,
+         .flags = CPUU_DEEP, .tags = name, .n_tags = 3},
+        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX},
+        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_PERMISSIONS, .role = CPUU_ROLE_CALENDAR},
+        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_FOLDER, .role = CPUU_ROLE_INBOX,
+         .tags = name, .n_tags = 3},
+        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_STORE, .tags = name, .n_tags = 1},
+        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_HIDDEN, .role = CPUU_ROLE_COMMON_VIEWS},
+        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_ITEMS, .role = CPUU_ROLE_CONTACTS},
+    };
+    size_t n = sizeof(ops) / sizeof(ops[0]);
+    uint64_t before = executes("source");
+    run_ok(ops, n);
+    ck_assert_uint_eq(ops[0].rows.count, count_folders(a.user->store, a.user->store->ipm));
+    ck_assert_uint_eq(ops[1].rows.count, count_folders(b.user->store, b.user->store->ipm));
+    ck_assert_uint_eq(ops[2].rows.count, lab_folder_by_role(a.user->store, "inbox")->n_rules);
+    ck_assert_uint_eq(ops[3].rows.count, lab_folder_by_role(a.user->store, "calendar")->n_members);
+    ck_assert_uint_eq(ops[4].rows.count, 1);
+    ck_assert(same_text(&ops[4].rows.items[0].values[0], "Inbox"));
+    ck_assert_uint_eq(ops[5].rows.count, 1);
+    lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
+    ck_assert_uint_eq(ops[6].rows.count, count_messages(views, true));
+    for (size_t i = 0; i < ops[6].rows.count; i++) {
+        const cpuu_mail_row *row = &ops[6].rows.items[i];
+        const lab_message *m = model_message(views, row->id);
+        ck_assert_int_eq(row->rc, CPUU_OK);
+        for (size_t k = 0; k < m->content.props.count; k++) { /* everything the model has is there */
+            const lab_prop *p = &m->content.props.items[k];
+            bool seen = false;
+            for (uint32_t v = 0; v < row->n_values; v++)
+                seen = seen || row->values[v].tag >> 16 == p->tag >> 16;
+            ck_assert_msg(seen, "0x%08x", p->tag);
+        }
+    }
+    ck_assert_msg(executes("source") - before <= 5, "%llu Executes",
+                  (unsigned long long)(executes("source") - before));
+    for (size_t i = 0; i < n; i++)
+        cpuu_mail_op_clear(&ops[i]);
+}
+END_TEST
+
+/* ---- writing ----------------------------------------------------------------------------------- */
+
+typedef struct fresh {
+    char subject[40];
+    cpuu_value set[3];
+    uint8_t blob[900];
+} fresh;
+
+static void fresh_init(fresh *f, unsigned i, const char *word)
+{
+    snprintf(f->subject, sizeof(f->subject), "%s %u äö", word, i);
+    for (size_t k = 0; k < sizeof(f->blob); k++)
+        f->blob[k] = (uint8_t)(k * 7 + i);
+    cpuu_value class_v = {T_CLASS, 20, (const uint8_t *)"IPM.Configuration.T1"};
+    cpuu_value subject_v = {T_SUBJECT, (uint32_t)strlen(f->subject), (const uint8_t *)f->subject};
+    cpuu_value blob_v = {T_BLOB, sizeof(f->blob), f->blob};
+    f->set[0] = class_v;
+    f->set[1] = subject_v;
+    f->set[2] = blob_v;
+}
+
+START_TEST(five_hundred_messages_are_created_changed_and_deleted_in_few_requests)
+{
+    enum { N = 500 };
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    size_t there = count_messages(inbox, true);
+    fresh *f = calloc(N, sizeof(*f));
+    cpuu_mail_op *ops = calloc(N, sizeof(*ops)), *more = calloc(N, sizeof(*more));
+    uint64_t start = executes("target");
+    for (unsigned i = 0; i < N; i++) {
+        fresh_init(&f[i], i, "made");
+        cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_INBOX, .set = f[i].set, .n_set = 3};
+        ops[i] = op;
+    }
+    run_ok(ops, N);
+    uint64_t creates = executes("target") - start;
+    ck_assert_uint_eq(count_messages(inbox, true), there + N);
+    for (unsigned i = 0; i < N; i++) {
+        const lab_message *m = model_message(inbox, ops[i].created);
+        ck_assert_ptr_nonnull(m);
+        const lab_prop *p = lab_props_find(&m->content.props, T_BLOB);
+        ck_assert_uint_eq(p->size, sizeof(f[i].blob));
+        ck_assert_mem_eq(p->data, f[i].blob, p->size);
+        fresh_init(&f[i], i + 1, "changed");
+        static const uint32_t gone[] = {T_BLOB};
+        cpuu_mail_op op = {.verb = CPUU_MAIL_UPDATE, .box = box, .what = CPUU_HIDDEN,
+                           .id = ops[i].created, .set = f[i].set, .n_set = 2, .unset = gone,
+                           .n_unset = 1};
+        more[i] = op;
+    }
+    run_ok(more, N);
+    for (unsigned i = 0; i < N; i++) {
+        const lab_message *m = model_message(inbox, ops[i].created);
+        ck_assert_ptr_null(lab_props_find(&m->content.props, T_BLOB));
+        more[i].verb = CPUU_MAIL_DELETE;
+    }
+    run_ok(more, N);
+    ck_assert_uint_eq(count_messages(inbox, true), there);
+    printf("500 creates of 1 KB: %llu Executes\n", (unsigned long long)creates);
+    ck_assert_uint_le(creates, 26); /* 500 x (900 + 100) bytes / 28 KB, and a little */
+    for (unsigned i = 0; i < N; i++)
+        cpuu_mail_op_clear(&ops[i]);
+    free(f);
+    free(ops);
+    free(more);
+}
+END_TEST
+
+START_TEST(large_values_go_and_come_by_stream)
+{
+    enum { BIG = 300000 };
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    uint8_t *big = malloc(BIG);
+    char *text = malloc(60001);
+    for (size_t i = 0; i < BIG; i++)
+        big[i] = (uint8_t)((i * 2654435761u) >> 13);
+    for (size_t i = 0; i < 60000; i += 3)
+        memcpy(text + i, "\xe6\x97\xa5", 3);
+    text[60000] = 0;
+    cpuu_value set[] = {{T_CLASS, 8, (const uint8_t *)"IPM.Note"},
+                        {T_SUBJECT, 5, (const uint8_t *)"large"},
+                        {T_BLOB, BIG, big},
+                        {T_BODY, 60000, (const uint8_t *)text}};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_ITEMS,
+                       .role = CPUU_ROLE_INBOX, .set = set, .n_set = 4};
+    run_ok(&op, 1);
+    const lab_message *m = model_message(lab_folder_by_role(a.user->store, "inbox"), op.created);
+    ck_assert_ptr_nonnull(m);
+    const lab_prop *p = lab_props_find(&m->content.props, T_BLOB);
+    ck_assert_uint_eq(p->size, BIG);
+    ck_assert_mem_eq(p->data, big, BIG);
+    ck_assert_uint_eq(lab_props_find(&m->content.props, T_BODY)->size, 40000);
+
+    uint32_t tags[] = {T_SUBJECT, T_BLOB, T_BODY};
+    cpuu_mail_op read[2] = {
+        {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_ITEMS, .role = CPUU_ROLE_INBOX,
+         .filter = "ipm.note", .tags = tags, .n_tags = 3},
+        {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_ITEMS, .ids = &op.created, .n_ids = 1}};
+    run_ok(read, 2);
+    bool seen = false;
+    for (size_t i = 0; i < read[0].rows.count; i++) {
+        const cpuu_mail_row *row = &read[0].rows.items[i];
+        if (!same_text(&row->values[0], "large"))
+            continue;
+        seen = true;
+        ck_assert_int_eq(row->rc, CPUU_OK);
+        ck_assert_uint_eq(row->values[1].size, BIG);
+        ck_assert_mem_eq(row->values[1].data, big, BIG);
+        ck_assert_uint_eq(row->values[2].size, 60000);
+        ck_assert_mem_eq(row->values[2].data, text, 60000);
+    }
+    ck_assert(seen);
+    ck_assert_uint_eq(read[1].rows.count, 1);
+    seen = false;
+    for (uint32_t i = 0; i < read[1].rows.items[0].n_values; i++) {
+        const cpuu_value *v = &read[1].rows.items[0].values[i];
+        seen = seen || (v->tag == T_BLOB && v->size == BIG && memcmp(v->data, big, BIG) == 0);
+    }
+    ck_assert(seen);
+    cpuu_mail_op_clear(&read[0]);
+    cpuu_mail_op_clear(&read[1]);
+    cpuu_mail_op_clear(&op);
+    free(big);
+    free(text);
+}
+END_TEST
+
+START_TEST(rules_and_permissions_are_changed_one_by_one)
+{
+    static account a, b;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", true);
+    account_of(&b, "source", "dave");
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    lab_folder *calendar = lab_folder_by_role(a.user->store, "calendar");
+    size_t rules = inbox->n_rules, members = calendar->n_members;
+    cpuu_mail_op read[2] = {
+        {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX},
+        {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_PERMISSIONS, .role = CPUU_ROLE_CALENDAR}};
+    run_ok(read, 2);
+    ck_assert_uint_eq(read[0].rows.count, rules);
+    const cpuu_mail_row *first = &read[0].rows.items[0];
+    ck_assert_uint_eq(first->id.size, 8);
+    cpuu_value state[] = {{0x66770003, 4, (const uint8_t *)"\x10\0\0\0"}};
+    cpuu_buf eid;
+    cpuu_buf_init(&eid, 1000);
+    lab_put_ab_eid(&eid, b.user->dn, 0);
+    cpuu_value grant[] = {{T_ENTRYID, (uint32_t)eid.size, eid.data},
+                          {0x66730003, 4, (const uint8_t *)"\x7b\x04\0\0"}};
+    cpuu_mail_op ops[] = {
+        {.verb = CPUU_MAIL_UPDATE, .box = box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX,
+         .id = first->id, .set = state, .n_set = 1},
+        {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX,
+         .set = first->values + 1, .n_set = first->n_values - 1},
+        {.verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX,
+         .id = read[0].rows.items[1].id},
+        {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_PERMISSIONS,
+         .role = CPUU_ROLE_CALENDAR, .set = grant, .n_set = 2}};
+    run_ok(ops, 4);
+    ck_assert_uint_eq(inbox->n_rules, rules);
+    ck_assert_uint_eq(calendar->n_members, members + 1);
+    cpuu_mail_op again = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_RULES,
+                          .role = CPUU_ROLE_INBOX, .ids = &read[0].rows.items[1].id, .n_ids = 1};
+    run_ok(&again, 1);
+    ck_assert_uint_eq(again.rows.count, 1);
+    ck_assert_int_eq(again.rows.items[0].rc, CPUU_E_NOTFOUND);
+    cpuu_mail_op_clear(&again);
+    cpuu_mail_op_clear(&read[0]);
+    cpuu_mail_op_clear(&read[1]);
+    for (int i = 0; i < 4; i++)
+        cpuu_mail_op_clear(&ops[i]);
+    cpuu_buf_free(&eid);
+}
+END_TEST
+
+START_TEST(folders_are_created_renamed_and_deleted_unless_something_is_in_them)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    cpuu_value set[] = {{T_NAME, 6, (const uint8_t *)"Gr\xc3\xbcn"}, {0x3613001f, 8, (const uint8_t *)"IPF.Note"}};
+    set[0].size = 5;
+    cpuu_mail_op make = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_FOLDERS,
+                         .role = CPUU_ROLE_INBOX, .set = set, .n_set = 2};
+    run_ok(&make, 1);
+    lab_folder *f = lab_folder_by_path(a.user->store, "@inbox/Gr\xc3\xbcn");
+    ck_assert_ptr_nonnull(f);
+    cpuu_buf want;
+    cpuu_buf_init(&want, 100);
+    lab_put_folder_eid(&want, f);
+    ck_assert_uint_eq(make.created.size, want.size);
+    ck_assert_mem_eq(make.created.data, want.data, want.size);
+    cpuu_buf_free(&want);
+    cpuu_mail_op twice = make;
+    run(&twice, 1);
+    ck_assert_int_eq(twice.rc, CPUU_E_EXISTS);
+
+    fresh in;
+    fresh_init(&in, 1, "inside");
+    cpuu_value name = {T_NAME, 3, (const uint8_t *)"Rot"};
+    cpuu_mail_op ops[] = {
+        {.verb = CPUU_MAIL_UPDATE, .box = box, .what = CPUU_FOLDERS, .id = make.created,
+         .set = &name, .n_set = 1},
+        {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_ITEMS, .folder = make.created,
+         .set = in.set, .n_set = 3}};
+    run_ok(ops, 2);
+    ck_assert_ptr_nonnull(lab_folder_by_path(a.user->store, "@inbox/Rot"));
+    cpuu_mail_op gone = {.verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_FOLDERS,
+                         .role = CPUU_ROLE_INBOX, .id = make.created};
+    run(&gone, 1);
+    ck_assert_int_eq(gone.rc, CPUU_E_CONFLICT);
+    cpuu_mail_op empty = {.verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_ITEMS,
+                          .id = ops[1].created};
+    run_ok(&empty, 1);
+    run_ok(&gone, 1);
+    ck_assert_ptr_null(lab_folder_by_path(a.user->store, "@inbox/Rot"));
+    cpuu_mail_op_clear(&make);
+    cpuu_mail_op_clear(&ops[1]);
+}
+END_TEST
+
+START_TEST(names_become_ids_of_this_mailbox_and_back)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    uint8_t address[16];
+    ck_assert(cpuu_guid_parse(address, "00062004-0000-0000-C000-000000000046"));
+    cpuu_name names[3], back[3];
+    uint16_t ids[3] = {0};
+    memset(names, 0, sizeof(names));
+    memset(back, 0, sizeof(back));
+    for (int i = 0; i < 3; i++)
+        memcpy(names[i].guid, address, 16);
+    names[0].id = 0x8085;
+    names[1].id = 0x8055;
+    names[2].string = "cpuu-nobody-has-this";
+    cpuu_mail_op op = {.verb = CPUU_MAIL_NAME_IDS, .box = box, .names = names, .n_names = 3,
+                       .name_ids = ids};
+    run_ok(&op, 1);
+    ck_assert_uint_ge(ids[0], 0x8000);
+    ck_assert_uint_ge(ids[1], 0x8000);
+    ck_assert_uint_eq(ids[2], 0);
+    op.create_names = true;
+    run(&op, 1);
+    ck_assert_int_eq(op.rc, CPUU_E_ACCESS);
+    cpuu_mail_op rev = {.verb = CPUU_MAIL_ID_NAMES, .box = box, .n_names = 2, .name_ids = ids,
+                        .names_out = back};
+    run_ok(&rev, 1);
+    ck_assert_uint_eq(back[0].id, 0x8085);
+    ck_assert_mem_eq(back[1].guid, address, 16);
+    cpuu_mail_op_clear(&rev);
+}
+END_TEST
+
+START_TEST(people_are_found_by_exact_addresses_only)
+{
+    static account a;
+    account_of(&a, "target", "alice");
+    lab_org *o = lab_find_org(model, "target");
+    cpuu_directory *d;
+    ck_assert_int_eq(cpuu_mail_directory(mail, &a.endpoint, &d, &err), CPUU_OK);
+    char cut[300];
+    snprintf(cut, sizeof(cut), "%.*s", (int)strlen(a.user->dn) - 1, a.user->dn);
+    const char *keys[] = {a.user->dn, "BOB@target.test", "lice@target.test", cut,
+                          "carol@source.test", lab_find_user(o, "staff")->dn, "nobody@nowhere.test"};
+    cpuu_person p[7];
+    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = keys, .n_keys = 7,
+                       .people = p};
+    run_ok(&op, 1);
+    ck_assert(p[0].found && p[0].is_local_mailbox);
+    ck_assert_str_eq(p[0].dn, a.user->dn);
+    ck_assert(p[1].found && cpuu_caseeq(p[1].smtp, "bob@target.test"));
+    ck_assert(!p[2].found);
+    ck_assert(!p[3].found);
+    ck_assert(!p[4].found || !p[4].is_local_mailbox);
+    ck_assert(p[5].found && p[5].is_local_mailbox);
+    ck_assert(!p[6].found && !p[6].ambiguous);
+    cpuu_mail_op_clear(&op);
+}
+END_TEST
+
+START_TEST(a_read_only_mailbox_is_not_written_to)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    fresh f;
+    fresh_init(&f, 1, "no");
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_INBOX, .set = f.set, .n_set = 3};
+    uint64_t before = executes("source");
+    run(&op, 1);
+    ck_assert_int_eq(op.rc, CPUU_E_ACCESS);
+    ck_assert_uint_eq(executes("source"), before);
+}
+END_TEST
+
+/* ---- streaming --------------------------------------------------------------------------------- */
+
+static size_t rows_seen;
+static cpuu_rc count_row(void *user, const cpuu_mail_row *row)
+{
+    ck_assert_int_eq(row->rc, CPUU_OK);
+    rows_seen++;
+    return user && rows_seen == *(size_t *)user ? CPUU_E_STOP : CPUU_OK;
+}
+
+START_TEST(rows_are_handed_over_one_by_one_and_can_be_stopped)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    uint32_t tags[] = {T_SUBJECT, T_WLINK};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_COMMON_VIEWS, .tags = tags, .n_tags = 2,
+                       .on_row = count_row};
+    rows_seen = 0;
+    run_ok(&op, 1);
+    ck_assert_uint_eq(rows_seen, count_messages(lab_folder_by_role(a.user->store, "commonviews"), true));
+    size_t stop = 3;
+    op.user = &stop;
+    rows_seen = 0;
+    run(&op, 1);
+    ck_assert_int_eq(op.rc, CPUU_E_STOP);
+    ck_assert_uint_eq(rows_seen, 3);
+}
+END_TEST
+
+/* ---- faults ------------------------------------------------------------------------------------ */
+
+START_TEST(reads_survive_a_lost_context_an_overflow_and_a_closed_connection)
+{
+    static const char *const actions[] = {"lose-context", "too-small", "close", "close-after", "503"};
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        for (uint32_t at = 1; at <= 3; at++) {
+            uint32_t tags[] = {T_SUBJECT, T_WLINK, T_STORE};
+            cpuu_mail_op op[2] = {
+                {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
+                 .role = CPUU_ROLE_COMMON_VIEWS, .tags = tags, .n_tags = 3},
+                {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
+                 .role = CPUU_ROLE_COMMON_VIEWS}};
+            fault("source", actions[i], "Execute", at, 1);
+            run(op, 2);
+            ck_assert_msg(op[0].rc == CPUU_OK && op[1].rc == CPUU_OK, "%s at %u: %s%s", actions[i],
+                          at, op[0].error.text, op[1].error.text);
+            ck_assert_uint_eq(op[0].rows.count, count_messages(views, true));
+            ck_assert_uint_eq(op[1].rows.count, count_messages(views, true));
+            cpuu_mail_op_clear(&op[0]);
+            cpuu_mail_op_clear(&op[1]);
+        }
+    fault("source", "", "", 1, 0);
+}
+END_TEST
+
+START_TEST(a_write_whose_answer_was_lost_is_not_repeated)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    size_t there = count_messages(inbox, true);
+    fresh f;
+    fresh_init(&f, 1, "once");
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_INBOX, .set = f.set, .n_set = 3};
+    fault("target", "close-after", "Execute", 1, 1);
+    run(&op, 1);
+    ck_assert_int_eq(op.rc, CPUU_E_IO);
+    ck_assert(op.maybe_done);
+    ck_assert_uint_eq(count_messages(inbox, true), there + 1);
+    fault("target", "lose-context", "Execute", 1, 1); /* refused before it was carried out */
+    run_ok(&op, 1);
+    ck_assert_uint_eq(count_messages(inbox, true), there + 2);
+    cpuu_mail_op_clear(&op);
+}
+END_TEST
+
+START_TEST(a_message_somebody_else_has_changed_is_a_conflict_or_gone)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    fresh f;
+    fresh_init(&f, 1, "gone");
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_INBOX, .set = f.set, .n_set = 3};
+    run_ok(&op, 1);
+    cpuu_mail_op del = {.verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_HIDDEN, .id = op.created};
+    cpuu_mail_op upd = {.verb = CPUU_MAIL_UPDATE, .box = box, .what = CPUU_HIDDEN, .id = op.created,
+                        .set = f.set, .n_set = 3};
+    run_ok(&del, 1);
+    run(&upd, 1);
+    ck_assert_int_eq(upd.rc, CPUU_E_NOTFOUND);
+    uint32_t tags[] = {T_SUBJECT};
+    cpuu_mail_op read = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN, .tags = tags,
+                         .n_tags = 1, .ids = &op.created, .n_ids = 1};
+    run_ok(&read, 1);
+    ck_assert_uint_eq(read.rows.count, 1);
+    ck_assert_int_eq(read.rows.items[0].rc, CPUU_E_NOTFOUND);
+    ck_assert_uint_eq(read.rows.items[0].n_values, 1);
+    cpuu_mail_op_clear(&read);
+    cpuu_mail_op_clear(&op);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("mailbox");
+    TCase *t = tcase_create("mailbox");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, up, down);
+    suite_add_tcase(s, t);
+    tcase_add_test(t, an_own_mailbox_opens_with_its_special_folders);
+    tcase_add_test(t, a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not);
+    tcase_add_test(t, hidden_messages_come_whole_and_with_their_entry_ids);
+    tcase_add_test(t, many_sets_of_several_mailboxes_are_read_at_once);
+    tcase_add_test(t, five_hundred_messages_are_created_changed_and_deleted_in_few_requests);
+    tcase_add_test(t, large_values_go_and_come_by_stream);
+    tcase_add_test(t, rules_and_permissions_are_changed_one_by_one);
+    tcase_add_test(t, folders_are_created_renamed_and_deleted_unless_something_is_in_them);
+    tcase_add_test(t, names_become_ids_of_this_mailbox_and_back);
+    tcase_add_test(t, people_are_found_by_exact_addresses_only);
+    tcase_add_test(t, a_read_only_mailbox_is_not_written_to);
+    tcase_add_test(t, rows_are_handed_over_one_by_one_and_can_be_stopped);
+    tcase_add_test(t, reads_survive_a_lost_context_an_overflow_and_a_closed_connection);
+    tcase_add_test(t, a_write_whose_answer_was_lost_is_not_repeated);
+    tcase_add_test(t, a_message_somebody_else_has_changed_is_a_conflict_or_gone);
+    SRunner *run = srunner_create(s);
+    srunner_run_all(run, CK_NORMAL);
+    int failed = srunner_ntests_failed(run);
+    srunner_free(run);
+    return failed ? 1 : 0;
+}
