@@ -142,25 +142,32 @@ START_TEST(worked_examples_are_built_again_byte_for_byte)
 }
 END_TEST
 
-/* ---- hand-made from [MS-OXCDATA] 2.2.5 and the observed forms ---------------------------------------- */
+/* ---- hand-made from [MS-OXCDATA] 2.2.5 and the observed forms
+ * ---------------------------------------- */
 
-#define EX_UID  0xdc, 0xa7, 0x40, 0xc8, 0xc0, 0x42, 0x10, 0x1a, 0xb4, 0xb9, 0x08, 0x00, 0x2b, 0x2f, 0xe1, 0x82
-#define ONE_UID 0x81, 0x2b, 0x1f, 0xa4, 0xbe, 0xa3, 0x10, 0x19, 0x9d, 0x6e, 0x00, 0xdd, 0x01, 0x0f, 0x54, 0x02
-#define TAB_UID 0xfe, 0x42, 0xaa, 0x0a, 0x18, 0xc7, 0x1a, 0x10, 0xe8, 0x85, 0x0b, 0x65, 0x1c, 0x24, 0x00, 0x00
-#define STO_UID 0x38, 0xa1, 0xbb, 0x10, 0x05, 0xe5, 0x10, 0x1a, 0xa1, 0xbb, 0x08, 0x00, 0x2b, 0x2a, 0x56, 0xc2
-#define FLAGS   0, 0, 0, 0
+#define EX_UID                                                                                     \
+    0xdc, 0xa7, 0x40, 0xc8, 0xc0, 0x42, 0x10, 0x1a, 0xb4, 0xb9, 0x08, 0x00, 0x2b, 0x2f, 0xe1, 0x82
+#define ONE_UID                                                                                    \
+    0x81, 0x2b, 0x1f, 0xa4, 0xbe, 0xa3, 0x10, 0x19, 0x9d, 0x6e, 0x00, 0xdd, 0x01, 0x0f, 0x54, 0x02
+#define TAB_UID                                                                                    \
+    0xfe, 0x42, 0xaa, 0x0a, 0x18, 0xc7, 0x1a, 0x10, 0xe8, 0x85, 0x0b, 0x65, 0x1c, 0x24, 0x00, 0x00
+#define STO_UID                                                                                    \
+    0x38, 0xa1, 0xbb, 0x10, 0x05, 0xe5, 0x10, 0x1a, 0xa1, 0xbb, 0x08, 0x00, 0x2b, 0x2a, 0x56, 0xc2
+#define FLAGS 0, 0, 0, 0
 
-static const uint8_t oneoff[] = {FLAGS, ONE_UID, 0,   0, 0x01, 0x90, 'B', 0,   0, 0, 'S', 0, 'M', 0,
-                                 'T',   0,       'P', 0, 0,    0,    'a', 0,   '@', 0, 'b', 0, 0, 0};
-static const uint8_t oneoff_ansi[] = {FLAGS, ONE_UID, 0,   0, 0x01, 0x00, 'B', 0,
-                                      'S',   'M',     'T', 'P', 0,  'a',  '@', 'b', 0};
+static const uint8_t oneoff[] = {FLAGS, ONE_UID, 0,   0, 0x01, 0x90, 'B', 0, 0, 0,
+                                 'S',   0,       'M', 0, 'T',  0,    'P', 0, 0, 0,
+                                 'a',   0,       '@', 0, 'b',  0,    0,   0};
+static const uint8_t oneoff_ansi[] = {FLAGS, ONE_UID, 0,   0, 0x01, 0x00, 'B', 0, 'S',
+                                      'M',   'T',     'P', 0, 'a',  '@',  'b', 0};
 static const uint8_t ab[] = {FLAGS, EX_UID, 1, 0, 0, 0, 0, 0, 0, 0, '/', 'o', '=', 'x', 0};
-static const uint8_t list[] = {FLAGS, TAB_UID, 3, 0, 0, 0, 5, 0, 0, 0, 0xff, 0,
+static const uint8_t list[] = {FLAGS, TAB_UID, 3, 0, 0, 0, 5,   0,   0,   0, 0xff, 0,
                                0,     0,       3, 0, 0, 0, 'm', 's', 'g', 0, 0};
-static const uint8_t unopened[] = {FLAGS, STO_UID, 0,    1,    0x1b, 0x55, 0xfa, 0x20, 0xaa, 0x66, 0x11,
-                                   0xcd,  0x9b,    0xc8, 0x00, 0xaa, 0x00, 0x2f, 0xc4, 0x5a};
+static const uint8_t unopened[] = {FLAGS, STO_UID, 0,    1,    0x1b, 0x55, 0xfa, 0x20, 0xaa, 0x66,
+                                   0x11,  0xcd,    0x9b, 0xc8, 0x00, 0xaa, 0x00, 0x2f, 0xc4, 0x5a};
 static const uint8_t other_store[] = {FLAGS, STO_UID, 0, 0, 'x', '.', 'd', 'l', 'l', 0, 1, 2, 3};
-static const uint8_t ephemeral[] = {0x87, 0, 0, 0, EX_UID, 1, 0, 0, 0, 6, 0, 0, 0, 0x10, 0x20, 0, 0};
+static const uint8_t ephemeral[] = {0x87, 0, 0, 0, EX_UID, 1,    0, 0, 0,
+                                    6,    0, 0, 0, 0x10,   0x20, 0, 0};
 
 static void check_kind(const uint8_t *data, size_t n, cpuu_eid_kind kind, cpuu_eid *out)
 {
@@ -250,7 +257,8 @@ END_TEST
 /* Block 2 with both texts, and a block 3 that is not where it usually is. */
 START_TEST(store_blocks)
 {
-    static const char block2[] = "\xd8\x35\x21\xf3\x2c\0\0\0\1\0\0\0\x14\0\0\0\x18\0\0\0/o=\0f\0q\0\0\0\0\0";
+    static const char block2[] =
+        "\xd8\x35\x21\xf3\x2c\0\0\0\1\0\0\0\x14\0\0\0\x18\0\0\0/o=\0f\0q\0\0\0\0\0";
     cpuu_buf b, smtp;
     cpuu_eid e;
     cpuu_buf_init(&b, 4096);
@@ -300,10 +308,11 @@ START_TEST(stores_are_compared_by_meaning)
     ck_assert(!same("S", "/o=x/cn=Bob", "b@x", 12, "S", "/o=y/cn=Bob", "b@x", 12));
     ck_assert(same("S", "", "Bob@x", 12, "T", "/o=x", "bob@X", 12));
     ck_assert(!same("S", "", "Bob@x", 12, "T", "", "bob@y", 12));
-    ck_assert(!same("S", "", "\xe6\x84\x80@x", 12, "S", "", "\xe4\x84\x80@x", 12)); /* U+6100, U+4100 */
-    ck_assert(!same("S", "", NULL, 12, "T", "", NULL, 12));         /* cannot tell */
-    ck_assert(same("S", "", NULL, 12, "S", "", NULL, 12));          /* the same bytes */
-    ck_assert(!same("S", "/o=x", NULL, 12, "S", "/o=x", NULL, 6));  /* private and public */
+    ck_assert(
+        !same("S", "", "\xe6\x84\x80@x", 12, "S", "", "\xe4\x84\x80@x", 12)); /* U+6100, U+4100 */
+    ck_assert(!same("S", "", NULL, 12, "T", "", NULL, 12));                   /* cannot tell */
+    ck_assert(same("S", "", NULL, 12, "S", "", NULL, 12));                    /* the same bytes */
+    ck_assert(!same("S", "/o=x", NULL, 12, "S", "/o=x", NULL, 6)); /* private and public */
     ck_assert(same("Srv", NULL, NULL, 6, "SRV", NULL, NULL, 6));
     ck_assert(!same("Srv", NULL, NULL, 6, "other", NULL, NULL, 6));
     cpuu_blob u = {unopened, sizeof(unopened)}, o = {other_store, sizeof(other_store)};
@@ -340,12 +349,20 @@ START_TEST(smaller_identifiers)
     ck_assert_str_eq(err.field, "Instance");
     ck_assert_uint_eq(err.offset, 17);
     cpuu_buf_reset(&b);
-    ck_assert(cpuu_search_key_build(&b, "ex", "/o=Org/cn=b\xc3\xb6" "b"));
+    ck_assert(cpuu_search_key_build(&b, "ex",
+                                    "/o=Org/cn=b\xc3\xb6"
+                                    "b"));
     ck_assert_uint_eq(b.size, 18);
-    ck_assert_mem_eq(b.data, "EX:/O=ORG/CN=B\xc3\xb6" "B", 18);
+    ck_assert_mem_eq(b.data,
+                     "EX:/O=ORG/CN=B\xc3\xb6"
+                     "B",
+                     18);
     ck_assert(cpuu_search_key_parse(blob_of(&b), &type, &address));
     text_is(type, "EX", 2);
-    text_is(address, "/O=ORG/CN=B\xc3\xb6" "B", 14);
+    text_is(address,
+            "/O=ORG/CN=B\xc3\xb6"
+            "B",
+            14);
     ck_assert(!cpuu_search_key_parse((cpuu_blob){server_eid, 21}, &type, &address));
     ck_assert(!cpuu_search_key_parse((cpuu_blob){NULL, 0}, &type, &address));
     for (int i = 0; i < 24; i++)
@@ -417,8 +434,8 @@ START_TEST(utf16_links_are_asked_for_in_utf8)
     cpuu_buf out;
     bool replaced = false;
     cpuu_buf_init(&out, 64);
-    ck_assert(cpuu_link_ask_utf16(upper_text, NULL, CPUU_LINK_SMTP, (cpuu_blob){in, 6}, &out,
-                                  &replaced));
+    ck_assert(
+        cpuu_link_ask_utf16(upper_text, NULL, CPUU_LINK_SMTP, (cpuu_blob){in, 6}, &out, &replaced));
     ck_assert(replaced);
     text_is(blob_of(&out), (const char *)expected, 6);
     cpuu_buf_free(&out);

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef bool (*rewrite_fn)(cpuu_blob in, cpuu_link_cb cb, void *user, cpuu_buf *out,
-                           bool *replaced, cpuu_fmt_error *err);
+typedef bool (*rewrite_fn)(cpuu_blob in, cpuu_link_cb cb, void *user, cpuu_buf *out, bool *replaced,
+                           cpuu_fmt_error *err);
 static rewrite_fn hostile_fn;
 
 static void rewrite_identically(cpuu_blob in)
@@ -37,7 +37,8 @@ static void check_hostile(cpuu_blob in, rewrite_fn fn)
     hostile_variants(in, rewrite_identically);
 }
 
-/* ---- entry lists ------------------------------------------------------------------------------ */
+/* ---- entry lists ------------------------------------------------------------------------------
+ */
 
 static void check_entry_list(const sample *s)
 {
@@ -69,7 +70,8 @@ START_TEST(entry_list_sample)
 END_TEST
 
 static const uint8_t id_a[] = {0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 'a'};
-static const uint8_t id_b[] = {0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 'b', 'b'};
+static const uint8_t id_b[] = {0, 0, 0, 0, 1, 2, 3, 4, 5, 6,   7,
+                               8, 9, 1, 2, 3, 4, 5, 6, 7, 'b', 'b'};
 static const cpuu_blob two_ids[] = {{id_a, sizeof(id_a)}, {id_b, sizeof(id_b)}};
 
 /* What `mode` of swap_link makes of the size of a link. */
@@ -191,7 +193,8 @@ START_TEST(flat_entry_list_is_laid_out_again)
 }
 END_TEST
 
-/* ---- PidTagAdditionalRenEntryIdsEx ------------------------------------------------------------- */
+/* ---- PidTagAdditionalRenEntryIdsEx -------------------------------------------------------------
+ */
 
 static void render_block(text *t, cpuu_ren_block *block, uint32_t i)
 {
@@ -280,7 +283,8 @@ START_TEST(special_folders_are_found_and_laid_out_again)
 }
 END_TEST
 
-/* ---- folder flags, to-do data, favourites -------------------------------------------------------- */
+/* ---- folder flags, to-do data, favourites
+ * -------------------------------------------------------- */
 
 static bool efp_copy(cpuu_blob in, cpuu_link_cb cb, void *user, cpuu_buf *out, bool *replaced,
                      cpuu_fmt_error *err)
@@ -396,7 +400,8 @@ START_TEST(favourite_keys)
 }
 END_TEST
 
-/* ---- EWS ids ---------------------------------------------------------------------------------- */
+/* ---- EWS ids ----------------------------------------------------------------------------------
+ */
 
 /* Printed in Microsoft's documentation of EWS (NewMailEvent) and Graph: a message and a compressed
  * folder of one mailbox, and a message and a folder of another in the URL-safe alphabet. */
@@ -405,16 +410,20 @@ static const struct {
     uint32_t size;
     uint8_t compression;
 } genuine[] = {
-    {"AAMkADkzNjJjODUzLWZhMDMtNDVkMS05ZDdjLWVmMDlkYjQ1Zjc4MwBGAAAAAABSSWVKrmGUTJE+MVIvofglBwDZGACZQpSg"
+    {"AAMkADkzNjJjODUzLWZhMDMtNDVkMS05ZDdjLWVmMDlkYjQ1Zjc4MwBGAAAAAABSSWVKrmGUTJE+"
+     "MVIvofglBwDZGACZQpSg"
      "SpyNkexYe2b7AAAAAAENAADZGACZQpSgSpyNkexYe2b7AAANGFYwAAA=",
      "9362c853-fa03-45d1-9d7c-ef09db45f783", 70, 0},
-    {"AQMkADkzNjJjODUzLWZhMDMtNDVkMS05ZDdjLWVmMDlkYjQ1Zjc4MwAuAAADUkllSq5hlEyRPjFSL6H4JQEA2RgAmUKUoEqc"
+    {"AQMkADkzNjJjODUzLWZhMDMtNDVkMS05ZDdjLWVmMDlkYjQ1Zjc4MwAuAAADUkllSq5hlEyRPjFSL6H4JQEA2RgAmUKUo"
+     "Eqc"
      "jZHsWHtm+wAAAgENAAAA",
      "9362c853-fa03-45d1-9d7c-ef09db45f783", 46, 1},
-    {"AAMkAGVmMDEzMTM4LTZmYWUtNDdkNC1hMDZiLTU1OGY5OTZhYmY4OABGAAAAAAAiQ8W967B7TKBjgx9rVEURBwAiIsqMbYjs"
+    {"AAMkAGVmMDEzMTM4LTZmYWUtNDdkNC1hMDZiLTU1OGY5OTZhYmY4OABGAAAAAAAiQ8W967B7TKBjgx9rVEURBwAiIsqMb"
+     "Yjs"
      "T5e-T7KzowPTAAAAAAEMAAAiIsqMbYjsT5e-T7KzowPTAAAYbuK3AAA=",
      "ef013138-6fae-47d4-a06b-558f996abf88", 70, 0},
-    {"AAMkAGVmMDEzMTM4LTZmYWUtNDdkNC1hMDZiLTU1OGY5OTZhYmY4OAAuAAAAAAAiQ8W967B7TKBjgx9rVEURAQAiIsqMbYjs"
+    {"AAMkAGVmMDEzMTM4LTZmYWUtNDdkNC1hMDZiLTU1OGY5OTZhYmY4OAAuAAAAAAAiQ8W967B7TKBjgx9rVEURAQAiIsqMb"
+     "Yjs"
      "T5e-T7KzowPTAAAAAAENAAA=",
      "ef013138-6fae-47d4-a06b-558f996abf88", 46, 0},
 };
@@ -504,7 +513,7 @@ END_TEST
 
 START_TEST(bad_ews_ids)
 {
-    static const char *const bad[] = {"",     "A",    "AQ==", "Ag==",     "AAY=", "****",
+    static const char *const bad[] = {"",     "A",    "AQ==", "Ag==",     "AAY=",    "****",
                                       "AAMk", "AQAA", "AAA=", "AQAAAAAA", "AAM/////"};
     cpuu_buf bytes;
     cpuu_ewsid id;
@@ -520,16 +529,17 @@ START_TEST(bad_ews_ids)
 }
 END_TEST
 
-/* ---- profile ---------------------------------------------------------------------------------- */
+/* ---- profile ----------------------------------------------------------------------------------
+ */
 
 START_TEST(folder_references_in_both_widths)
 {
     /* 32-bit: magic, sizes with stale pointers. */
-    static const uint8_t narrow[] = {0x80, 1, 1, 1, 2, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef,
-                                     3,    0, 0, 0, 9, 9, 9, 9, 'f',  'o',  's',  't', 'o'};
-    static const uint8_t wide[] = {0x80, 1, 1, 1, 7, 7, 7, 7, 2, 0, 0, 0, 8, 8, 8, 8,
-                                   1,    2, 3, 4, 5, 6, 7, 8, 3, 0, 0, 0, 5, 5, 5, 5,
-                                   1,    2, 3, 4, 5, 6, 7, 8, 'f', 'o', 's', 't', 'o'};
+    static const uint8_t narrow[] = {0x80, 1, 1, 1, 2, 0, 0, 0,   0xde, 0xad, 0xbe, 0xef, 3,
+                                     0,    0, 0, 9, 9, 9, 9, 'f', 'o',  's',  't',  'o'};
+    static const uint8_t wide[] = {0x80, 1, 1, 1, 7, 7, 7, 7, 2, 0, 0,   0,   8,   8,   8,
+                                   8,    1, 2, 3, 4, 5, 6, 7, 8, 3, 0,   0,   0,   5,   5,
+                                   5,    5, 1, 2, 3, 4, 5, 6, 7, 8, 'f', 'o', 's', 't', 'o'};
     static const cpuu_blob both[] = {{narrow, sizeof(narrow)}, {wide, sizeof(wide)}};
     for (int i = 0; i < 2; i++) {
         cpuu_folder_ref ref;
@@ -576,6 +586,35 @@ START_TEST(parallel_lists)
     ck_assert(!cpuu_list_at(in, 2, &element));
     ck_assert(cpuu_list_without(in, 0, &out, NULL));
     same_bytes((cpuu_blob){without, sizeof(without)}, &out, "list");
+    cpuu_fmt_error err;
+    ck_assert(!cpuu_list_count((cpuu_blob){list, 14}, &n, &err));
+    ck_assert_uint_eq(err.offset, 13);
+    ck_assert(!cpuu_list_at((cpuu_blob){list, 14}, 1, &element));
+    cpuu_buf_free(&out);
+}
+END_TEST
+
+/* Container in the address-book search path, with the 24-byte id of a local folder. */
+START_TEST(search_path_element)
+{
+    static const uint8_t uid[16] = {0xaa};
+    static const uint8_t head[28] = {0,    0,    0,    0,    0xfe, 0x42, 0xaa, 0x0a, 0x18, 0xc7,
+                                     0x1a, 0x10, 0xe8, 0x85, 0x0b, 0x65, 0x1c, 0x24, 0,    0,
+                                     3,    0,    0,    0,    3,    0,    0,    0};
+    uint8_t folder[24] = {0};
+    cpuu_buf b, out;
+    swap s = {1, 0, 0};
+    folder[23] = 7;
+    cpuu_buf_init(&b, 256);
+    cpuu_buf_init(&out, 1024);
+    ck_assert(cpuu_eid_build_contab(&b, uid, (cpuu_blob){folder, 24}));
+    ck_assert_uint_eq(b.size, 68);
+    ck_assert_mem_eq(b.data, head, 28);
+    ck_assert_mem_eq(b.data + 28, uid, 16);
+    ck_assert_mem_eq(b.data + 44, folder, 24);
+    ck_assert(cpuu_eid_rewrite(blob_of(&b), swap_link, &s, &out, NULL));
+    ck_assert_uint_eq(out.size, 368);
+    cpuu_buf_free(&b);
     cpuu_buf_free(&out);
 }
 END_TEST
@@ -743,6 +782,7 @@ int main(void)
     tcase_add_test(c, bad_ews_ids);
     tcase_add_test(c, folder_references_in_both_widths);
     tcase_add_test(c, parallel_lists);
+    tcase_add_test(c, search_path_element);
     tcase_add_test(c, account_values);
     tcase_add_test(c, values_of_a_real_profile);
     tcase_add_test(c, stores_of_a_real_navigation_file);

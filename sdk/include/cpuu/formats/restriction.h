@@ -1,8 +1,8 @@
 /*
  * Restrictions in the three encodings they are stored in ([MS-OXCDATA] 2.12; search folders:
  * [MS-OXOSRCH] 2.2.1.2.8), as a walk over their nodes: parents before children, nothing allocated,
- * values borrowed. Writing the nodes one after the other gives the restriction again, in the same
- * or in another encoding.
+ * values borrowed. Writing the nodes one after the other, in the
+ * encoding they were read in, gives the restriction again.
  */
 #ifndef CPUU_FORMATS_RESTRICTION_H
 #define CPUU_FORMATS_RESTRICTION_H
@@ -49,7 +49,7 @@ typedef bool (*cpuu_res_cb)(void *user, const cpuu_res_node *node);
 
 /* Walks one restriction; the reader stands behind it afterwards. False: stopped, or r->failed. */
 bool cpuu_res_walk(cpuu_reader *r, cpuu_form form, cpuu_res_cb cb, void *user);
-/* Appends one node, without its children. `values` must be in the same encoding. */
+/* Appends one node, without its children, in the encoding it was read in. */
 bool cpuu_res_write(cpuu_buf *out, cpuu_form form, const cpuu_res_node *node);
 /* Copies one restriction with links and named property tags replaced. */
 bool cpuu_res_rewrite(cpuu_reader *r, cpuu_form form, cpuu_rewriter *w, cpuu_buf *out);
