@@ -208,8 +208,8 @@ bool cpuu_rule_recipients_open(const cpuu_rule_action *a, cpuu_form form, cpuu_r
                                cpuu_fmt_error *err)
 {
     cpuu_rule_recipients list;
-    if (!try_recipients(a, form, false, &list, err) &&
-        !(form == CPUU_FORM_RULE && try_recipients(a, form, true, &list, NULL)))
+    bool narrow = form == CPUU_FORM_RULE && try_recipients(a, form, true, &list, NULL);
+    if (!narrow && !try_recipients(a, form, false, &list, err))
         return false;
     *out = list;
     return true;

@@ -76,7 +76,8 @@ bool cpuu_rule_reply_encode(cpuu_buf *out, cpuu_form form, const cpuu_rule_reply
 /* OP_FORWARD, OP_DELEGATE, 2.2.5.1.2.4 */
 typedef struct cpuu_rule_recipients {
     cpuu_form form;
-    bool narrow; /* counts have 16 bits: not documented, but seen in standard rules */
+    bool narrow;      /* counts have 16 bits: what servers accept in standard rules, although
+                         [MS-OXORULE] 2.2.5.1.2.4 prints 32; both are read */
     uint32_t n;  /* recipients still to be read */
     cpuu_reader rest;
 } cpuu_rule_recipients;
