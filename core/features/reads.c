@@ -483,7 +483,7 @@ static cpuu_fetch *find_declared(cpuu_session *s, const cpuu_feature *feature, c
 static cpuu_rc declare(cpuu_session *s, const cpuu_feature *feature, size_t *n, cpuu_error *err)
 {
     for (uint32_t i = 0; i < feature->n_reads; i++) {
-        cpuu_query q = cpuu_query_at(feature->reads, i);
+        cpuu_query q = cpuu_validate_query_at(feature->reads, i);
         if (q.side == CPUU_PROFILE || find_declared(s, feature, &q))
             continue;
         cpuu_fetch *f = fetch_new(feature, &q);
@@ -663,15 +663,15 @@ cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, ui
     if (queries[0].size < CPUU_QUERY_MIN)
         return undeclared(run, "a query has the wrong size");
     for (uint32_t i = 0; i < n; i++) {
-        cpuu_query q = cpuu_query_at(queries, i);
+        cpuu_query q = cpuu_validate_query_at(queries, i);
         cpuu_feature allowed = *run->f;
         allowed.needs = run->needs;
-        const char *problem = cpuu_query_problem(&allowed, &q);
+        const char *problem = cpuu_validate_query(&allowed, &q);
         if (problem)
             return undeclared(run, problem);
     }
     for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
-        cpuu_query q = cpuu_query_at(queries, i);
+        cpuu_query q = cpuu_validate_query_at(queries, i);
         rc = open_rows(run, &q, &out[i], &err);
     }
     if (rc == CPUU_OK)
