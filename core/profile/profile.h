@@ -108,9 +108,9 @@ cpuu_rc cpuu_profile_set(cpuu_profile *p, cpuu_edits *edits, const char *section
                          cpuu_error *err);
 cpuu_rc cpuu_profile_unset(cpuu_profile *p, cpuu_edits *edits, const char *section, uint32_t tag,
                            cpuu_mark mark, const char *title, cpuu_error *err);
-/* Takes a provider out of every list (master, service, EMSMDB) and deletes its section. Refused
- * (CPUU_E_UNSUPPORTED) for what an account lives in. To remove several, or to read a section that
- * was set before, the profile must be open on the overlay of `edits`. */
+/* Takes an additional mailbox (delegate store provider) out of every list (master, service, EMSMDB)
+ * and deletes its section; CPUU_E_UNSUPPORTED for any other section. To remove several, or to read
+ * what was set before, the profile must be open on the overlay of `edits`. */
 cpuu_rc cpuu_profile_remove_provider(cpuu_profile *p, cpuu_edits *edits, const char *section,
                                      cpuu_error *err);
 /* Sections by CPUU_ROLE_* of a query (OUTLOOK, MASTER, ACCOUNT, SERVICES, PROVIDERS). ACCOUNT is

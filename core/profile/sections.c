@@ -147,34 +147,17 @@ static cpuu_rc take_out_of(cpuu_profile *p, const char *section, const uint8_t u
     return rc;
 }
 
-/* The store an account lives in cannot go: Outlook would not start. */
-static bool is_needed(const cpuu_profile *p, const char *section)
-{
-    for (size_t i = 0; i < p->n_accounts; i++)
-        if (cpuu_caseeq(p->accounts[i].store_section, section) ||
-            cpuu_caseeq(p->accounts[i].emsmdb_section, section))
-            return true;
-    for (size_t i = 0; i < p->n_services; i++)
-        if (cpuu_caseeq(p->services[i].section, section))
-            return true;
-    return cpuu_caseeq(section, CPUU_SECTION_MASTER) ||
-           cpuu_caseeq(section, CPUU_SECTION_OUTLOOK) ||
-           cpuu_caseeq(section, CPUU_SECTION_ACCOUNTS);
-}
-
+/* Only additional mailboxes: without any other provider an account, or Outlook, would not start. */
 static cpuu_rc check_removable(cpuu_profile *p, const char *section, cpuu_error *err)
 {
-    if (is_needed(p, section))
-        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "the profile needs it");
     cpuu_section s;
     cpuu_rc rc = cpuu_section_open(p, section, &s, err);
     if (rc < 0)
         return rc;
-    uint8_t service[16];
     if (!s.exists)
         rc = cpuu_fail(err, CPUU_E_NOTFOUND, "there is no such section");
-    else if (!cpuu_section_uid(&s, PR_SERVICE_UID, service))
-        rc = cpuu_fail(err, CPUU_E_FORMAT, "it belongs to no service");
+    else if (!cpuu_section_is(&s, PR_MDB_PROVIDER, cpuu_mdb_delegate))
+        rc = cpuu_fail(err, CPUU_E_UNSUPPORTED, "it is not an additional mailbox");
     cpuu_section_close(&s);
     return rc;
 }
