@@ -358,6 +358,7 @@ static cpuu_mailbox *box_new(cpuu_mail *mail, const cpuu_mail_open *open)
     box->mail = mail;
     box->endpoint = open->endpoint;
     box->writable = open->writable;
+    box->packed = true;
     box->max_lanes = mail->options.contexts_per_mailbox;
     box->info.is_public = open->mailbox_dn == NULL;
     box->dn = cpuu_strdup(open->mailbox_dn);

@@ -120,6 +120,8 @@ struct cpuu_mailbox {
     cpuu_buf store_eid;
     bool writable, admin, admin_tried, known; /* known: the logon's ids and roles are here */
     bool inbox_ok, views_ok;
+    bool packed; /* QueryRows of chained requests: see read.c */
+    unsigned packing_tries;
     cpuu_ids ids;
     uint64_t folder_ids[13];
     uint8_t role_eid[CPUU_ROLES][CPUU_FOLDER_EID_SIZE];

@@ -527,7 +527,7 @@ static void table_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     count = count < 2 ? 2 : count > MAX_ROWS ? MAX_ROWS : count;
     if (lane->shrink >= 5)
         count = 1;
-    cpuu_rop_query_rows(&b->body, table, (uint16_t)count);
+    cpuu_rop_query_rows(&b->body, table, (uint16_t)count, !b->share && w->box->packed);
     cpuu_batch_step(b, u, CPUU_ROP_QUERY_ROWS, table, WHAT_ROWS, w->columns, w->n_columns);
     b->expected += b->share ? b->share / 2 : 0;
 }
@@ -640,9 +640,20 @@ static void scan_rows(cpuu_work *w)
     }
 }
 
+/* Documented: rows go into several payloads with Chain and EnablePackedBuffers ([MS-OXCTABL] R892).
+ * Measured elsewhere: with Chain, unless that flag is set. Whatever works is kept. */
+static void learn_packing(cpuu_work *w, const cpuu_lane *lane)
+{
+    if (lane->batch.chain && !w->end && lane->call.n_replies == 1 && w->box->packing_tries < 2) {
+        w->box->packing_tries++;
+        w->box->packed = !w->box->packed;
+    }
+}
+
 static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
 {
     cpuu_work *w = u->work;
+    learn_packing(w, lane);
     for (size_t i = 0; i < lane->batch.n_steps; i++) {
         const cpuu_step *s = &lane->batch.steps[i];
         if (s->unit != u)

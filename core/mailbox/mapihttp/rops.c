@@ -158,10 +158,10 @@ void cpuu_rop_sort_table(cpuu_buf *b, uint8_t in, const uint32_t (*pairs)[2], ui
     }
 }
 
-void cpuu_rop_query_rows(cpuu_buf *b, uint8_t in, uint16_t count)
+void cpuu_rop_query_rows(cpuu_buf *b, uint8_t in, uint16_t count, bool packed)
 {
     head(b, CPUU_ROP_QUERY_ROWS, in);
-    cpuu_buf_u8(b, 0); /* QueryRowsFlags: Advance */
+    cpuu_buf_u8(b, packed ? 0x02 : 0x00); /* QueryRowsFlags, [MS-OXCTABL] 2.2.2.5.1.1 */
     cpuu_buf_u8(b, 1); /* ForwardRead */
     cpuu_buf_u16(b, count);
 }

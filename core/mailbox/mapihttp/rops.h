@@ -109,7 +109,8 @@ void cpuu_rop_restrict_class(cpuu_buf *b, uint8_t in, const char *prefix);
 void cpuu_rop_restrict(cpuu_buf *b, uint8_t in, const uint8_t *restriction, uint32_t size);
 /* pairs: n x {tag, order} with 0 ascending, 1 descending */
 void cpuu_rop_sort_table(cpuu_buf *b, uint8_t in, const uint32_t (*pairs)[2], uint16_t n);
-void cpuu_rop_query_rows(cpuu_buf *b, uint8_t in, uint16_t count);
+/* packed: QueryRowsFlags EnablePackedBuffers, for the last ROP of a chained request */
+void cpuu_rop_query_rows(cpuu_buf *b, uint8_t in, uint16_t count, bool packed);
 void cpuu_rop_query_position(cpuu_buf *b, uint8_t in);
 /* origin: 0 beginning, 1 current, 2 end ([MS-OXCTABL] 2.2.2.8.1) */
 void cpuu_rop_seek_row(cpuu_buf *b, uint8_t in, uint8_t origin, int32_t rows, bool want_moved);

@@ -492,7 +492,7 @@ static bool build_rop(const recording *rec, const json_t *j, cpuu_buf *b, cpuu_b
         }
         cpuu_rop_sort_table(b, in, (const uint32_t(*)[2])pairs, (uint16_t)json_array_size(sort));
     } else if (is(rop, "QueryRows") && int_of(j, "forward"))
-        cpuu_rop_query_rows(b, in, (uint16_t)int_of(j, "count"));
+        cpuu_rop_query_rows(b, in, (uint16_t)int_of(j, "count"), int_of(j, "flags") == 2);
     else if (is(rop, "QueryPosition"))
         cpuu_rop_query_position(b, in);
     else if (is(rop, "SeekRow"))
