@@ -235,13 +235,12 @@ static void csv_line(cpuu_report *r, const char *profile, cpuu_status status)
 void cpuu_report_profile_end(cpuu_report *r, cpuu_status status, const char *message)
 {
     const char *profile = r->profile ? r->profile : "?";
-    const char *text = message && *message ? message : cpuu_status_text(status);
     csv_line(r, profile, status);
     cpuu_json_profile_end(r->json, status, message);
     /* Why a profile failed has been said where it happened; here its code is noted. */
     cpuu_logf(&r->log, CPUU_LV_TRACE, "profile '%s': %s (%d)", profile, cpuu_status_name(status),
               (int)status);
-    summarise(r, "Profile '%s': %s\n", profile, text);
+    summarise(r, "Profile '%s': %s\n", profile, cpuu_status_text(status));
     r->mask |= cpuu_status_exit(status);
     r->profiles++;
     r->ended[(unsigned)status < 32 ? status : 31]++;
@@ -274,13 +273,14 @@ void cpuu_report_link(cpuu_report *r, uint32_t outcome, uint32_t reason, const c
                       const char *before, const char *after)
 {
     bool stays = outcome == CPUU_KEPT || outcome == CPUU_DROPPED;
+    const char *target = after && before && strcmp(after, before) == 0 ? NULL : after;
     r->links[outcome < 5 ? outcome : 0]++;
     r->all_links[outcome < 5 ? outcome : 0]++;
     cpuu_json_link(r->json, outcome, reason, title, before, after);
     cpuu_logf(&r->log, stays ? CPUU_LV_INFO : CPUU_LV_TRACE, "%s: '%s' %s: %s%s%s%s%s",
               r->feature ? r->feature : "link", title ? title : "", cpuu_outcome_word(outcome),
               cpuu_reason_text(reason), before ? "; " : "", before ? before : "",
-              after ? " -> " : "", after ? after : "");
+              target ? " -> " : "", target ? target : "");
 }
 
 void cpuu_report_change(cpuu_report *r, const char *where, const char *name, const char *before,
@@ -452,7 +452,8 @@ static void mask_line(const cpuu_report *r, char out[512])
 {
     char words[400];
     cpuu_exit_words(r->mask, words, sizeof(words));
-    snprintf(out, 512, "cpuu: exit mask %u (%s)", r->mask, words);
+    snprintf(out, 512, "cpuu: exit mask %u (%s%s)", r->mask, words,
+             r->mask || r->aborted ? "" : ": nothing to do");
 }
 
 int cpuu_report_close(cpuu_report *r)

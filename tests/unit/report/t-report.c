@@ -236,7 +236,7 @@ START_TEST(log_lines_have_time_pid_and_level)
     ck_assert_int_eq(regexec(&re, text, 0, NULL, 0), 0);
     regfree(&re);
     ck_assert_ptr_nonnull(strstr(text, "[Warning] CPUU.ini:1: something\n"));
-    ck_assert_ptr_nonnull(strstr(text, "exit mask 0 (CPUU_CANNOT_START)\n"));
+    ck_assert_ptr_nonnull(strstr(text, "exit mask 0 (CPUU_CANNOT_START: nothing to do)\n"));
     free(text);
     file_is("run.csv", "");
     struct stat st;
@@ -475,7 +475,7 @@ START_TEST(the_terminal)
     ck_assert_ptr_nonnull(strstr(shown, "hives 1/3"));
     ck_assert_ptr_null(strstr(shown, "hives 2/3"));
     ck_assert_ptr_nonnull(strstr(shown, "warning: folder was changed by somebody else since"));
-    ck_assert_ptr_nonnull(strstr(shown, "Profile 'Second': bad "));
+    ck_assert_ptr_nonnull(strstr(shown, "Profile 'Second': The profile cannot be updated"));
     ck_assert_ptr_nonnull(
         strstr(shown, "    Calendar           partly; links rewritten 1, kept 1"));
     ck_assert_ptr_nonnull(strstr(shown, "cpuu: exit mask 5 (CPUU_SUCCESS CPUU_SWITCH_ERR)"));
