@@ -2,8 +2,8 @@
  * Outlook's rule stream; see cpuu/formats/rulestream.h.
  *
  * One walk serves reading and rewriting: every field is read by one of the few functions below,
- * which shows it to the caller (if there is one) and copies it to the output (if there is one). What
- * an element consists of is in a table.
+ * which shows it to the caller (if there is one) and copies it to the output (if there is one).
+ * What an element consists of is in a table.
  */
 #include "internal.h"
 
@@ -115,7 +115,7 @@ static void named_tag(walk *x)
         cpuu_buf_u32(x->out, cpuu_rewrite_tag(x->w, x->item.tag, x->out));
 }
 
-/* ---- property arrays -------------------------------------------------------------------------- */
+/* ---- property arrays ------------------------------------------------------------------------ */
 
 typedef struct prop_block {
     uint32_t start;   /* of the block in the input */
@@ -181,8 +181,8 @@ static void prop_array(walk *x)
 /* ---- elements -------------------------------------------------------------------------------- */
 
 /*
- * d 4-byte number · D time · g GUID · s text · a 8-bit text · e size and EntryID · n property tag ·
- * p property array · L 4-byte and W 2-byte count of what the next brackets hold
+ * d 4-byte number, D time, g GUID, s text, a 8-bit text, e size and EntryID, n property tag,
+ * p property array, L 4-byte and W 2-byte count of what the next brackets hold
  */
 #define NOTHING    "d"
 #define NUMBER     "ddd"
@@ -445,7 +445,7 @@ static void next_rule(walk *x, uint32_t i)
     rule(x);
 }
 
-/* ---- both outer forms ------------------------------------------------------------------------- */
+/* ---- both outer forms ----------------------------------------------------------------------- */
 
 bool cpuu_xr_is_defer(cpuu_blob in)
 {

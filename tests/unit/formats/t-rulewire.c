@@ -1,6 +1,6 @@
 /*
- * Standard rules as they went over the wire to and from an independent server ($CPUU_ORACLES/mapihttp):
- * every condition and every list of actions that the transcript's own decoder shows as a tree is
+ * Standard rules as they went to and from an independent server ($CPUU_ORACLES/mapihttp): every
+ * condition and every list of actions that the transcript's own decoder shows as a tree is
  * found in the bytes, decodes to the same tree, and is written back byte for byte.
  */
 #include "samples.h"
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- trees as the transcript has them -------------------------------------------------------------- */
+/* ---- trees as the transcript has them ------------------------------------------------------- */
 
 static json_t *hex(const void *data, uint32_t n)
 {
@@ -226,7 +226,7 @@ static json_t *actions_tree(cpuu_reader *r)
     return NULL;
 }
 
-/* ---- finding them in the bytes ---------------------------------------------------------------------- */
+/* ---- finding them in the bytes -------------------------------------------------------------- */
 
 typedef struct search {
     cpuu_reader r; /* what is left of the bytes */
