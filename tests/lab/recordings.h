@@ -48,7 +48,8 @@ typedef struct replayer {
     char why[600]; /* first difference of the exchange; "" = none */
     unsigned notes; /* differences that the list below allows */
     unsigned number;
-    uint32_t last_logon;
+    json_t *all_rows; /* 060: the rows of all payloads; where a payload ends is the server's choice */
+    size_t next_row;
 } replayer;
 
 /* Notes the first difference of the exchange. */
