@@ -31,17 +31,6 @@ static void catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static cpuu_rc run_engine(cpuu_settings *s, cpuu_report *r, cpuu_error *err)
-{
-#ifdef CPUU_WITH_ENGINE
-    return cpuu_engine_run(s, r, &stop, err);
-#else
-    (void)s;
-    (void)r;
-    return cpuu_fail(err, CPUU_E_UNSUPPORTED, "this build has no engine; nothing was done");
-#endif
-}
-
 static int run(cpuu_settings *s)
 {
     cpuu_error err = CPUU_ERROR_INIT;
@@ -52,7 +41,7 @@ static int run(cpuu_settings *s)
     }
     catch_signals();
     s->stop = &stop;
-    if (run_engine(s, r, &err) < 0)
+    if (cpuu_engine_run(s, r, &err) < 0)
         cpuu_report_abort(r, &err);
     return cpuu_report_close(r);
 }

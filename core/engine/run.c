@@ -289,10 +289,9 @@ static cpuu_rc run_hives(cpuu_engine *e, cpuu_error *err)
     return rc;
 }
 
-cpuu_rc cpuu_engine_run(cpuu_settings *s, cpuu_report *r, const volatile sig_atomic_t *stop,
-                        cpuu_error *err)
+cpuu_rc cpuu_engine_run(cpuu_settings *s, cpuu_report *r, cpuu_error *err)
 {
-    cpuu_engine e = {.settings = s, .report = r, .log = cpuu_report_log(r), .stop = stop};
+    cpuu_engine e = {.settings = s, .report = r, .log = cpuu_report_log(r), .stop = s->stop};
     cpuu_rc rc;
     if (s->mode == CPUU_MODE_LIST_FEATURES) {
         rc = cpuu_engine_prepare(&e, err);
