@@ -123,8 +123,11 @@ static cpuu_rc open_translate(cpuu_job *job, cpuu_error *err)
 
 static cpuu_rc resolve(cpuu_job *job, const cpuu_account *account, cpuu_error *err)
 {
-    job->source_smtp = account->smtp;
-    job->source_dn = account->legacy_dn;
+    /* Copies: the model is read anew after the switch has been staged. */
+    job->source_smtp = account->smtp ? cpuu_arena_strdup(&job->arena, account->smtp) : NULL;
+    job->source_dn = account->legacy_dn ? cpuu_arena_strdup(&job->arena, account->legacy_dn) : NULL;
+    if ((account->smtp && !job->source_smtp) || (account->legacy_dn && !job->source_dn))
+        return cpuu_nomem(err);
     cpuu_rc rc = job->e->mapping ? resolve_from_mapping(job, account, err) : CPUU_OK;
     if (rc != CPUU_OK)
         return rc;
@@ -197,13 +200,13 @@ static cpuu_rc begin_journal(cpuu_job *job, cpuu_error *err)
 }
 
 /* Takes back what features have done; the error that led here is kept. */
-static void roll_back(cpuu_job *job, const cpuu_account *account)
+static void roll_back(cpuu_job *job)
 {
     cpuu_error why = CPUU_ERROR_INIT;
     cpuu_edits_truncate(&job->edits, 0);
     if (!job->journal)
         return;
-    cpuu_work w = cpuu_job_work(job, account);
+    cpuu_work w = cpuu_job_work(job, NULL);
     cpuu_rc rc = cpuu_features_rollback(&w, 0, false, &why);
     if (rc == CPUU_OK)
         rc = cpuu_journal_destroy(job->journal, &why);
@@ -272,7 +275,7 @@ static cpuu_rc change(cpuu_job *job, const cpuu_account *account, cpuu_error *er
     if (rc != CPUU_OK) {
         cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);
         if (!job->look_again)
-            roll_back(job, account);
+            roll_back(job);
         return err->rc;
     }
     job->status = dry ? CPUU_PROFILE_WAS_NOT_PROCESSED : CPUU_PROFILE_MODIFYING_OK;

@@ -76,6 +76,7 @@ EOF
         echo "AutodiscoverSourceURL=$source_url/autodiscover/autodiscover.xml"
         echo "AutodiscoverTargetURL=$target_url/autodiscover/autodiscover.xml"
         echo "TargetDomains=target.test"
+        echo "ProcessOfflineProfiles=1"
         cat
     } >"$WORK/CPUU.ini"
 }
