@@ -173,6 +173,8 @@ static void want_folders(cpuu_translate *t, const cpuu_link *l)
     if (l->kind == CPUU_LINK_SOURCE_KEY) {
         t->owners[CPUU_OWNER_OWN].folders_wanted = true;
         t->owners[CPUU_OWNER_PUBLIC].folders_wanted = true;
+    } else if (l->kind == CPUU_LINK_RECORD_KEY && l->in.size == 16) {
+        i = cpuu_facts_owner_by_guid(t, l->in.data, false); /* the target's GUID must be learnt */
     } else if (folder_of(l, &eid)) {
         i = owner_of_folder(t, &eid);
     }
