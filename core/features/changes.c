@@ -299,7 +299,7 @@ static cpuu_rc prepare(cpuu_run *run, cpuu_error *err)
     const uint16_t *ids = NULL;
     cpuu_rc rc = merge(run, err);
     if (rc == CPUU_OK && names_used(run))
-        rc = cpuu_session_names(run->s, run->f, run->w->target, !run->w->dry_run, &ids, err);
+        rc = cpuu_reading_names(run->s, run->f, run->w->target, !run->w->dry_run, &ids, err);
     for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
         cpuu_queued *q = &run->queue[i];
         if (!to_mailbox(run, i))

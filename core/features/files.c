@@ -36,7 +36,7 @@ static cpuu_overlay *find(cpuu_overlay *list, const char *key)
     return list;
 }
 
-static cpuu_rc remember(cpuu_session *s, const char *key, const cpuu_blob *data, cpuu_error *err)
+static cpuu_rc remember(cpuu_reading *s, const char *key, const cpuu_blob *data, cpuu_error *err)
 {
     uint8_t *copy = cpuu_memdup(data ? data->data : NULL, data ? data->size : 0);
     cpuu_overlay *o = find(s->overlays, key);

@@ -81,7 +81,7 @@ typedef struct cpuu_overlay {
 } cpuu_overlay;
 
 /* All features of one profile. */
-typedef struct cpuu_session {
+typedef struct cpuu_reading {
     cpuu_work *w;
     cpuu_fetch *declared; /* answers to declared reads, shared by all features that ask the same */
     cpuu_other *others;
@@ -89,7 +89,7 @@ typedef struct cpuu_session {
     cpuu_overlay *overlays;
     uint32_t placeholders; /* ids given out in a dry run */
     cpuu_arena arena;
-} cpuu_session;
+} cpuu_reading;
 
 /* ---- one verb --------------------------------------------------------------------------------- */
 
@@ -130,7 +130,7 @@ typedef struct cpuu_queued {
 } cpuu_queued;
 
 struct cpuu_run {
-    cpuu_session *s;
+    cpuu_reading *s;
     cpuu_work *w;
     const cpuu_feature *f;
     cpuu_verb_kind verb;
@@ -155,29 +155,29 @@ struct cpuu_run {
 
 extern const cpuu_host CPUU_HOST_TABLE;
 
-void cpuu_session_free(cpuu_session *s);
+void cpuu_reading_free(cpuu_reading *s);
 void cpuu_run_end(cpuu_run *run); /* frees; closes rows left open */
 cpuu_rc cpuu_run_beat(cpuu_run *run);
 /* Remembers why a service failed, for a plugin that does not say; returns err->rc. */
 cpuu_rc cpuu_run_problem(cpuu_run *run, const cpuu_error *err);
 
 /* reads.c */
-cpuu_rc cpuu_session_prefetch(cpuu_session *s, const bool *selected, cpuu_error *err);
+cpuu_rc cpuu_reading_prefetch(cpuu_reading *s, const bool *selected, cpuu_error *err);
 cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, uint32_t n,
                                     cpuu_rows **out);
 cpuu_rc CPUU_CALL cpuu_service_rows(cpuu_rows *rows, uint32_t index, cpuu_row *out);
 void CPUU_CALL cpuu_service_rows_close(cpuu_rows *rows);
 /* Ids of the feature's names in `box`, n_names of them; looked up once. NULL out of memory or on a
  * failed request. */
-cpuu_rc cpuu_session_names(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
+cpuu_rc cpuu_reading_names(cpuu_reading *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
                            const uint16_t **out, cpuu_error *err);
 uint32_t cpuu_wire_tag(const uint16_t *ids, uint32_t tag);
 /* What the feature last saw of this object's property at the target; false when it never read it. */
 bool cpuu_run_seen(cpuu_run *run, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out);
 /* Brings the shared answers up to date with what a feature has written, or marks them to be fetched
  * again. */
-void cpuu_session_patch(cpuu_session *s, const cpuu_run *run);
-void cpuu_session_stale(cpuu_session *s);
+void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run);
+void cpuu_reading_stale(cpuu_reading *s);
 /* Values of a profile section as plain text for the report; owned by the caller. */
 char *cpuu_prop_text(const cpuu_prop *p);
 

@@ -42,7 +42,7 @@ uint32_t cpuu_wire_tag(const uint16_t *ids, uint32_t tag)
     return wire ? ((uint32_t)wire << 16) | (tag & 0xffffu) : 0;
 }
 
-static cpuu_names *names_entry(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox *box)
+static cpuu_names *names_entry(cpuu_reading *s, const cpuu_feature *f, cpuu_mailbox *box)
 {
     for (cpuu_names *n = s->names; n; n = n->next) {
         if (n->feature == f && n->box == box)
@@ -51,7 +51,7 @@ static cpuu_names *names_entry(cpuu_session *s, const cpuu_feature *f, cpuu_mail
     return NULL;
 }
 
-static cpuu_names *new_names(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox *box)
+static cpuu_names *new_names(cpuu_reading *s, const cpuu_feature *f, cpuu_mailbox *box)
 {
     cpuu_names *n = cpuu_arena_alloc(&s->arena, sizeof(*n));
     uint16_t *ids = n ? cpuu_arena_alloc(&s->arena, (f->n_names + 1) * sizeof(*ids)) : NULL;
@@ -62,7 +62,7 @@ static cpuu_names *new_names(cpuu_session *s, const cpuu_feature *f, cpuu_mailbo
     return n;
 }
 
-static cpuu_rc ask_names(cpuu_session *s, cpuu_names **entries, size_t n, bool create,
+static cpuu_rc ask_names(cpuu_reading *s, cpuu_names **entries, size_t n, bool create,
                          cpuu_error *err)
 {
     cpuu_mail_op *ops = cpuu_calloc(n, sizeof(*ops));
@@ -88,7 +88,7 @@ static cpuu_rc ask_names(cpuu_session *s, cpuu_names **entries, size_t n, bool c
     return rc;
 }
 
-cpuu_rc cpuu_session_names(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
+cpuu_rc cpuu_reading_names(cpuu_reading *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
                            const uint16_t **out, cpuu_error *err)
 {
     *out = NULL;
@@ -112,7 +112,7 @@ cpuu_rc cpuu_session_names(cpuu_session *s, const cpuu_feature *f, cpuu_mailbox 
 }
 
 /* Names of all features that will run, in both mailboxes, in one set. */
-static cpuu_rc map_names(cpuu_session *s, const bool *selected, cpuu_error *err)
+static cpuu_rc map_names(cpuu_reading *s, const bool *selected, cpuu_error *err)
 {
     const size_t count = cpuu_plugins_count(s->w->plugins);
     cpuu_names **entries = cpuu_calloc(2 * count, sizeof(*entries));
@@ -144,7 +144,7 @@ static cpuu_mailbox *own_box(const cpuu_work *w, uint32_t side)
 }
 
 /* What a query's `store` names: *dn NULL = public folders. False with a problem in the fetch. */
-static bool other_store(cpuu_session *s, cpuu_fetch *f, bool *own, const char **dn)
+static bool other_store(cpuu_reading *s, cpuu_fetch *f, bool *own, const char **dn)
 {
     cpuu_eid eid;
     cpuu_mailbox *mine = own_box(s->w, f->q.side);
@@ -181,7 +181,7 @@ static bool other_store(cpuu_session *s, cpuu_fetch *f, bool *own, const char **
     return copy != NULL;
 }
 
-static cpuu_other *find_other(cpuu_session *s, uint32_t side, const char *dn)
+static cpuu_other *find_other(cpuu_reading *s, uint32_t side, const char *dn)
 {
     for (cpuu_other *o = s->others; o; o = o->next) {
         if (o->side == side && (dn ? o->dn && cpuu_caseeq(o->dn, dn) : !o->dn))
@@ -190,7 +190,7 @@ static cpuu_other *find_other(cpuu_session *s, uint32_t side, const char *dn)
     return NULL;
 }
 
-static cpuu_other *add_other(cpuu_session *s, uint32_t side, const char *dn)
+static cpuu_other *add_other(cpuu_reading *s, uint32_t side, const char *dn)
 {
     cpuu_other *o = cpuu_arena_alloc(&s->arena, sizeof(*o));
     if (!o)
@@ -201,7 +201,7 @@ static cpuu_other *add_other(cpuu_session *s, uint32_t side, const char *dn)
 }
 
 /* Opens every mailbox that was added and not tried yet, in one set. */
-static cpuu_rc open_others(cpuu_session *s, cpuu_error *err)
+static cpuu_rc open_others(cpuu_reading *s, cpuu_error *err)
 {
     size_t n = 0, at = 0;
     for (cpuu_other *o = s->others; o; o = o->next)
@@ -232,7 +232,7 @@ static cpuu_rc open_others(cpuu_session *s, cpuu_error *err)
 }
 
 /* Notes which mailbox a fetch needs; the ones that are not open yet are added to the session. */
-static cpuu_rc want_box(cpuu_session *s, cpuu_fetch *f, cpuu_other **other, cpuu_error *err)
+static cpuu_rc want_box(cpuu_reading *s, cpuu_fetch *f, cpuu_other **other, cpuu_error *err)
 {
     bool own;
     const char *dn;
@@ -305,7 +305,7 @@ static cpuu_fetch *fetch_new(const cpuu_feature *feature, const cpuu_query *q)
     return f;
 }
 
-static cpuu_rc fetch_columns(cpuu_session *s, cpuu_fetch *f, cpuu_error *err)
+static cpuu_rc fetch_columns(cpuu_reading *s, cpuu_fetch *f, cpuu_error *err)
 {
     const uint16_t *ids = NULL;
     bool named = false;
@@ -313,7 +313,7 @@ static cpuu_rc fetch_columns(cpuu_session *s, cpuu_fetch *f, cpuu_error *err)
         named = named || f->q.tags[i] >= 0x80000000u;
     if (named) {
         cpuu_error why = CPUU_ERROR_INIT;
-        cpuu_rc rc = cpuu_session_names(s, f->feature, f->box, false, &ids, &why);
+        cpuu_rc rc = cpuu_reading_names(s, f->feature, f->box, false, &ids, &why);
         if (rc == CPUU_E_NOMEM || rc == CPUU_E_STOP)
             return cpuu_fail(err, rc, "%s", why.text);
         if (rc < 0) {
@@ -397,7 +397,7 @@ static cpuu_mail_op read_op(cpuu_fetch *f)
 }
 
 /* Answers every fetch of the list that is not done, as one set. */
-static cpuu_rc fetch_all(cpuu_session *s, cpuu_fetch **list, size_t n, cpuu_error *err)
+static cpuu_rc fetch_all(cpuu_reading *s, cpuu_fetch **list, size_t n, cpuu_error *err)
 {
     cpuu_mail_op *ops = cpuu_calloc(n, sizeof(*ops));
     cpuu_other **others = cpuu_calloc(n, sizeof(*others));
@@ -471,7 +471,7 @@ static bool same_query(const cpuu_fetch *f, const cpuu_feature *feature, const c
     return true;
 }
 
-static cpuu_fetch *find_declared(cpuu_session *s, const cpuu_feature *feature, const cpuu_query *q)
+static cpuu_fetch *find_declared(cpuu_reading *s, const cpuu_feature *feature, const cpuu_query *q)
 {
     for (cpuu_fetch *f = s->declared; f; f = f->next) {
         if (same_query(f, feature, q))
@@ -480,7 +480,7 @@ static cpuu_fetch *find_declared(cpuu_session *s, const cpuu_feature *feature, c
     return NULL;
 }
 
-static cpuu_rc declare(cpuu_session *s, const cpuu_feature *feature, size_t *n, cpuu_error *err)
+static cpuu_rc declare(cpuu_reading *s, const cpuu_feature *feature, size_t *n, cpuu_error *err)
 {
     for (uint32_t i = 0; i < feature->n_reads; i++) {
         cpuu_query q = cpuu_validate_query_at(feature->reads, i);
@@ -496,7 +496,7 @@ static cpuu_rc declare(cpuu_session *s, const cpuu_feature *feature, size_t *n, 
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_session_prefetch(cpuu_session *s, const bool *selected, cpuu_error *err)
+cpuu_rc cpuu_reading_prefetch(cpuu_reading *s, const bool *selected, cpuu_error *err)
 {
     size_t n = 0;
     cpuu_rc rc = s->w->mail ? map_names(s, selected, err) : CPUU_OK;
@@ -517,7 +517,7 @@ cpuu_rc cpuu_session_prefetch(cpuu_session *s, const bool *selected, cpuu_error 
     return rc;
 }
 
-void cpuu_session_stale(cpuu_session *s)
+void cpuu_reading_stale(cpuu_reading *s)
 {
     for (cpuu_fetch *f = s->declared; f; f = f->next)
         f->stale = f->stale || f->is_target;
@@ -913,7 +913,7 @@ static bool touches(const cpuu_fetch *f, const cpuu_queued *q)
     return q->folder.size == 0 || cpuu_blob_same(folder, q->folder);
 }
 
-void cpuu_session_patch(cpuu_session *s, const cpuu_run *run)
+void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run)
 {
     for (size_t i = 0; i < run->n_queue; i++) {
         const cpuu_queued *q = &run->queue[i];
@@ -926,7 +926,7 @@ void cpuu_session_patch(cpuu_session *s, const cpuu_run *run)
     }
 }
 
-void cpuu_session_free(cpuu_session *s)
+void cpuu_reading_free(cpuu_reading *s)
 {
     while (s->declared) {
         cpuu_fetch *f = s->declared;

@@ -12,7 +12,7 @@
 
 /* ---- one verb --------------------------------------------------------------------------------- */
 
-static cpuu_run run_begin(cpuu_session *s, const cpuu_feature *f, cpuu_verb_kind verb, int64_t span)
+static cpuu_run run_begin(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind verb, int64_t span)
 {
     cpuu_run run = {.s = s, .w = s->w, .f = f, .verb = verb, .needs = f->needs, .span = span};
     if (verb == CPUU_VERB_SKIP)
@@ -111,12 +111,12 @@ static void end_span(cpuu_work *w, int64_t span, cpuu_span_end how)
 }
 
 /* Takes back what a feature has done. When that fails nothing more may be written. */
-static cpuu_rc undo_span(cpuu_session *s, int64_t span, size_t savepoint, cpuu_error *err)
+static cpuu_rc undo_span(cpuu_reading *s, int64_t span, size_t savepoint, cpuu_error *err)
 {
     cpuu_work *w = s->w;
     if (w->edits)
         cpuu_edits_truncate(w->edits, savepoint);
-    cpuu_session_stale(s);
+    cpuu_reading_stale(s);
     if (!w->journal || !span)
         return CPUU_OK;
     cpuu_rc rc = cpuu_features_rollback(w, span, false, err);
@@ -131,7 +131,7 @@ typedef struct outcome {
     cpuu_error error;
 } outcome;
 
-static void fail_feature(cpuu_session *s, const cpuu_feature *f, int64_t span, size_t savepoint,
+static void fail_feature(cpuu_reading *s, const cpuu_feature *f, int64_t span, size_t savepoint,
                          outcome *o)
 {
     cpuu_error undo = CPUU_ERROR_INIT;
@@ -150,7 +150,7 @@ static void fail_feature(cpuu_session *s, const cpuu_feature *f, int64_t span, s
 }
 
 /* update() or skip() of one feature in its span. */
-static outcome run_feature(cpuu_session *s, const cpuu_feature *f, bool selected)
+static outcome run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected)
 {
     cpuu_work *w = s->w;
     outcome o = {.error = CPUU_ERROR_INIT};
@@ -164,7 +164,7 @@ static outcome run_feature(cpuu_session *s, const cpuu_feature *f, bool selected
         o.rc = call(&run, selected ? f->update : f->skip, &o.error);
     o.fatal = run.broken || o.rc == CPUU_E_STOP || (o.rc < 0 && !begun && o.rc != CPUU_E_FAILED);
     if (o.rc == CPUU_OK) {
-        cpuu_session_patch(s, &run);
+        cpuu_reading_patch(s, &run);
         end_span(w, span, CPUU_SPAN_OK);
         cpuu_report_feature_end(w->report, selected ? state_of(&run) : CPUU_FEATURE_SKIPPED, NULL);
     }
@@ -174,7 +174,7 @@ static outcome run_feature(cpuu_session *s, const cpuu_feature *f, bool selected
     return o;
 }
 
-static cpuu_rc run_check(cpuu_session *s, const cpuu_feature *f, cpuu_error *err)
+static cpuu_rc run_check(cpuu_reading *s, const cpuu_feature *f, cpuu_error *err)
 {
     if (!f->check)
         return CPUU_OK;
@@ -187,7 +187,7 @@ static cpuu_rc run_check(cpuu_session *s, const cpuu_feature *f, cpuu_error *err
 /* ---- all features ----------------------------------------------------------------------------- */
 
 /* A17: what must not fail is asked first, before anything has been changed. */
-static cpuu_rc check_critical(cpuu_session *s, const bool *selected, cpuu_error *err)
+static cpuu_rc check_critical(cpuu_reading *s, const bool *selected, cpuu_error *err)
 {
     cpuu_rc rc = CPUU_OK;
     for (size_t i = 0; i < cpuu_plugins_count(s->w->plugins) && rc == CPUU_OK; i++) {
@@ -205,7 +205,7 @@ static cpuu_rc check_critical(cpuu_session *s, const bool *selected, cpuu_error 
 }
 
 /* check() of a feature that is not critical comes when its turn does. */
-static outcome run_in_turn(cpuu_session *s, const cpuu_feature *f, bool selected)
+static outcome run_in_turn(cpuu_reading *s, const cpuu_feature *f, bool selected)
 {
     outcome o = {.error = CPUU_ERROR_INIT};
     if (selected && !cpuu_feature_is_critical(s->w->settings, f->name)) {
@@ -227,7 +227,7 @@ static void report_skipped(cpuu_work *w, const cpuu_feature *f)
     cpuu_report_feature_end(w->report, CPUU_FEATURE_SKIPPED, NULL);
 }
 
-static cpuu_rc run_all(cpuu_session *s, const bool *selected, cpuu_error *err)
+static cpuu_rc run_all(cpuu_reading *s, const bool *selected, cpuu_error *err)
 {
     cpuu_work *w = s->w;
     for (size_t i = 0; i < cpuu_plugins_count(w->plugins); i++) {
@@ -246,14 +246,14 @@ static cpuu_rc run_all(cpuu_session *s, const bool *selected, cpuu_error *err)
 
 cpuu_rc cpuu_features_update(cpuu_work *w, cpuu_error *err)
 {
-    cpuu_session s = {.w = w};
+    cpuu_reading s = {.w = w};
     const size_t count = cpuu_plugins_count(w->plugins), savepoint = w->edits ? w->edits->count : 0;
     bool *selected = cpuu_calloc(count, sizeof(*selected));
     if (!selected)
         return cpuu_nomem(err);
     w->restore_failed = false;
     cpuu_plugins_select(w->plugins, w->settings, selected);
-    cpuu_rc rc = cpuu_session_prefetch(&s, selected, err);
+    cpuu_rc rc = cpuu_reading_prefetch(&s, selected, err);
     if (rc == CPUU_OK)
         rc = check_critical(&s, selected, err);
     if (rc == CPUU_OK) {
@@ -267,14 +267,14 @@ cpuu_rc cpuu_features_update(cpuu_work *w, cpuu_error *err)
             cpuu_logf(w->log, CPUU_LV_ERROR, "%s", undo.text);
         }
     }
-    cpuu_session_free(&s);
+    cpuu_reading_free(&s);
     cpuu_free(selected);
     return rc;
 }
 
 cpuu_rc cpuu_features_undo_verbs(cpuu_work *w, cpuu_error *err)
 {
-    cpuu_session s = {.w = w};
+    cpuu_reading s = {.w = w};
     cpuu_rc rc = CPUU_OK;
     for (size_t i = cpuu_plugins_count(w->plugins); i-- > 0 && rc == CPUU_OK;) {
         const cpuu_feature *f = cpuu_plugins_feature(w->plugins, i, NULL, NULL);
@@ -284,13 +284,13 @@ cpuu_rc cpuu_features_undo_verbs(cpuu_work *w, cpuu_error *err)
         rc = call(&run, f->undo, err);
         cpuu_run_end(&run);
     }
-    cpuu_session_free(&s);
+    cpuu_reading_free(&s);
     return rc;
 }
 
 cpuu_rc cpuu_features_cleanup(cpuu_work *w, cpuu_error *err)
 {
-    cpuu_session s = {.w = w};
+    cpuu_reading s = {.w = w};
     cpuu_rc first = CPUU_OK;
     for (size_t i = 0; i < cpuu_plugins_count(w->plugins); i++) {
         const cpuu_feature *f = cpuu_plugins_feature(w->plugins, i, NULL, NULL);
@@ -302,6 +302,6 @@ cpuu_rc cpuu_features_cleanup(cpuu_work *w, cpuu_error *err)
             first = cpuu_fail(err, why.rc, "%s", why.text);
         cpuu_run_end(&run);
     }
-    cpuu_session_free(&s);
+    cpuu_reading_free(&s);
     return first;
 }
