@@ -227,7 +227,7 @@ bool cpuu_eid_source_key(const cpuu_eid *eid, uint8_t key[CPUU_SOURCE_KEY_SIZE])
 bool cpuu_source_key_folder(cpuu_blob key, const uint8_t provider[16], cpuu_buf *out);
 bool cpuu_source_key_decode(cpuu_blob key, cpuu_gid *out);
 
-/* 24 bytes: replica GUID, counter, 2 bytes pad ([MS-OXCDATA] 2.2.1.3.1 and 2.2.1.3.2). */
+/* 24 bytes: replica GUID, counter, 2 bytes pad ([MS-OXCDATA] 2.2.1.3.1). */
 void cpuu_gid_long_term_id(const cpuu_gid *id, uint8_t ltid[CPUU_LONG_TERM_ID_SIZE]);
 bool cpuu_long_term_id_decode(cpuu_blob ltid, cpuu_gid *out);
 

@@ -80,7 +80,7 @@ bool cpuu_ren_find(cpuu_blob in, uint16_t id, cpuu_blob *eid);
 bool cpuu_ren_rewrite(cpuu_blob in, cpuu_link_cb cb, void *user, cpuu_buf *out, bool *replaced,
                       cpuu_fmt_error *err);
 
-/* ---- PidTagExtendedFolderFlags, [MS-OXOSRCH] 2.2.3.1.2.1
+/* ---- PidTagExtendedFolderFlags, [MS-OXOSRCH] 2.2.4 and 3.1.4.1.2
  * ------------------------------------------ */
 
 #define CPUU_EFP_FLAGS        1u /* 4 bytes */

@@ -3,8 +3,8 @@
  * borrowed, nothing converted, so that what is not changed is written back byte for byte. (For
  * values in the form of cpuu/plugin.h see propvalue.h.)
  *
- * No allocation. Sources: [MS-OXCDATA] 2.11.1, 2.11.4; the search-folder form:
- * [MS-OXOSRCH] 2.2.1.2.8 with observed widths.
+ * No allocation. Sources: [MS-OXCDATA] 2.11.1, 2.11.4; the search-folder form ([MS-OXOSRCH]
+ * 2.2.1.2.8 says where it is used): observed.
  */
 #ifndef CPUU_FORMATS_RAWPROP_H
 #define CPUU_FORMATS_RAWPROP_H

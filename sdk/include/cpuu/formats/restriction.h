@@ -1,7 +1,7 @@
 /*
- * Restrictions in the three encodings they are stored in ([MS-OXCDATA] 2.12; search folders:
- * [MS-OXOSRCH] 2.2.1.2.8), as a walk over their nodes: parents before children, nothing allocated,
- * values borrowed. Writing the nodes one after the other, in the
+ * Restrictions in the three encodings they are stored in ([MS-OXCDATA] 2.12; in search folders,
+ * [MS-OXOSRCH] 2.2.1.2.8, with widths that were observed), as a walk over their nodes: parents before
+ * children, nothing allocated, values borrowed. Writing the nodes one after the other, in the
  * encoding they were read in, gives the restriction again.
  */
 #ifndef CPUU_FORMATS_RESTRICTION_H
