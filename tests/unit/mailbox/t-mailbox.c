@@ -6,6 +6,7 @@
 
 #include <cpuu/formats/propvalue.h>
 
+#include "base/fault.h"
 #include "base/text.h"
 #include "tests/lab/http.h"
 
@@ -28,6 +29,26 @@ static lab *model;
 static cpuu_http *http;
 static cpuu_mail *mail;
 static cpuu_error err;
+
+/* The server runs in this process: only allocations of the client's thread may fail. */
+static _Thread_local unsigned fail_alloc; /* the n-th one from now; 0 = none */
+static _Thread_local unsigned writes_begun, writes_ended;
+
+void cpuu_fault_step(const char *what)
+{
+    writes_begun += strcmp(what, "mailbox.write") == 0;
+    writes_ended += strcmp(what, "mailbox.written") == 0;
+}
+
+bool cpuu_fault_fail(const char *what)
+{
+    return strcmp(what, "alloc") == 0 && fail_alloc && --fail_alloc == 0;
+}
+
+static void *failing_realloc(void *p, size_t n)
+{
+    return fail_alloc && --fail_alloc == 0 ? NULL : realloc(p, n);
+}
 
 typedef struct account {
     lab_user *user;
@@ -751,6 +772,75 @@ START_TEST(a_message_somebody_else_has_changed_is_a_conflict_or_gone)
 }
 END_TEST
 
+/* Opens two mailboxes, reads, writes and looks people up. True when nothing failed. */
+static bool everything(account *a, account *b)
+{
+    cpuu_mail *m;
+    cpuu_error e = CPUU_ERROR_INIT;
+    uint32_t tags[] = {T_SUBJECT, T_WLINK};
+    uint16_t ids[1];
+    cpuu_name name = {.id = 0x8085};
+    cpuu_person person;
+    const char *key = a->user->dn;
+    static uint8_t big[40000];
+    fresh f;
+    fresh_init(&f, 1, "frail");
+    cpuu_value large[] = {f.set[0], {T_BLOB, sizeof(big), big}};
+    if (cpuu_mail_new(http, NULL, NULL, &m, &e) != CPUU_OK)
+        return false;
+    cpuu_mail_open o[2] = {{.endpoint = &a->endpoint, .mailbox_dn = a->user->dn, .smtp = a->user->smtp},
+                           {.endpoint = &b->endpoint, .mailbox_dn = b->user->dn, .smtp = b->user->smtp,
+                            .writable = true}};
+    cpuu_directory *d = NULL;
+    bool good = cpuu_mail_open_all(m, o, 2, &e) == CPUU_OK && o[0].rc == CPUU_OK &&
+                o[1].rc == CPUU_OK &&
+                cpuu_mail_directory(m, &a->endpoint, &d, &e) == CPUU_OK;
+    cpuu_mail_op ops[] = {
+        {.verb = CPUU_MAIL_READ, .box = o[0].box, .what = CPUU_HIDDEN,
+         .role = CPUU_ROLE_COMMON_VIEWS, .tags = tags, .n_tags = 2},
+        {.verb = CPUU_MAIL_READ, .box = o[0].box, .what = CPUU_HIDDEN, .role = CPUU_ROLE_INBOX},
+        {.verb = CPUU_MAIL_READ, .box = o[0].box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX},
+        {.verb = CPUU_MAIL_NAME_IDS, .box = o[0].box, .names = &name, .n_names = 1, .name_ids = ids},
+        {.verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = &key, .n_keys = 1, .people = &person},
+        {.verb = CPUU_MAIL_CREATE, .box = o[1].box, .what = CPUU_HIDDEN, .role = CPUU_ROLE_INBOX,
+         .set = f.set, .n_set = 3},
+        {.verb = CPUU_MAIL_CREATE, .box = o[1].box, .what = CPUU_HIDDEN, .role = CPUU_ROLE_INBOX,
+         .set = large, .n_set = 2}};
+    size_t n = sizeof(ops) / sizeof(ops[0]);
+    if (good) {
+        good = cpuu_mail_run(m, ops, n, &e) == CPUU_OK;
+        for (size_t i = 0; i < n; i++) {
+            good = good && ops[i].rc == CPUU_OK;
+            cpuu_mail_op_clear(&ops[i]);
+        }
+    }
+    cpuu_mail_free(m);
+    return good;
+}
+
+START_TEST(every_allocation_may_fail)
+{
+    static account a, b;
+    account_of(&a, "source", "alice");
+    account_of(&b, "target", "alice");
+    cpuu_fmt_realloc = failing_realloc;
+    unsigned n = 1, tries = 0;
+    for (;; n += n < 400 ? 1 : n / 40, tries++) {
+        fail_alloc = n;
+        bool good = everything(&a, &b);
+        bool reached = fail_alloc == 0;
+        fail_alloc = 0;
+        if (!reached) {
+            ck_assert(good);
+            break;
+        }
+    }
+    cpuu_fmt_realloc = realloc;
+    printf("%u runs with a failing allocation, up to number %u\n", tries, n);
+    ck_assert_uint_gt(n, 200);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("mailbox");
@@ -778,6 +868,8 @@ int main(void)
         tcase_add_checked_fixture(t, independent ? up_independent : up, down);
         for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
             tcase_add_test(t, tests[i]);
+        if (!independent)
+            tcase_add_test(t, every_allocation_may_fail);
         suite_add_tcase(s, t);
     }
     SRunner *run = srunner_create(s);
