@@ -485,6 +485,8 @@ static bool load_text(content *c, char *text)
         if (end)
             *end = 0;
         c->number++;
+        if (!cpuu_utf8_valid(text, strlen(text)))
+            return content_fail(c, "not UTF-8");
         if (!read_line(c, &now, text))
             return false;
         text = end ? end + 1 : NULL;
@@ -493,19 +495,10 @@ static bool load_text(content *c, char *text)
     return run_statements(c);
 }
 
-bool lab_load(lab *l, const char *path, char *err, size_t err_size)
+bool lab_load_text(lab *l, const char *name, char *text, char *err, size_t err_size)
 {
-    cpuu_error e = CPUU_ERROR_INIT;
-    cpuu_buf b;
-    cpuu_buf_init(&b, 16u << 20);
-    if (cpuu_file_read(path, &b, NULL, &e) < 0) {
-        snprintf(err, err_size, "%s", e.text);
-        cpuu_buf_free(&b);
-        return false;
-    }
-    cpuu_buf_u8(&b, 0);
-    content c = {.lab = l, .path = path, .err = err, .err_size = err_size};
-    bool ok = load_text(&c, (char *)b.data);
+    content c = {.lab = l, .path = name, .err = err, .err_size = err_size};
+    bool ok = load_text(&c, text);
     if (ok && l->n_orgs == 0)
         ok = content_fail(&c, "no organisation");
     for (size_t i = 0; i < c.n_lines; i++) {
@@ -515,6 +508,19 @@ bool lab_load(lab *l, const char *path, char *err, size_t err_size)
     }
     cpuu_free(c.lines);
     cpuu_free(c.labels);
+    return ok;
+}
+
+bool lab_load(lab *l, const char *path, char *err, size_t err_size)
+{
+    cpuu_error e = CPUU_ERROR_INIT;
+    cpuu_buf b;
+    cpuu_buf_init(&b, 16u << 20);
+    bool ok = cpuu_file_read(path, &b, NULL, &e) >= 0 && cpuu_buf_u8(&b, 0);
+    if (ok)
+        ok = lab_load_text(l, path, (char *)b.data, err, err_size);
+    else
+        snprintf(err, err_size, "%s", e.text);
     cpuu_buf_free(&b);
     return ok;
 }

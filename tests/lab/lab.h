@@ -358,6 +358,8 @@ uint32_t lab_display_type(const lab_user *u);
 
 /* false: message in err (one line with file and line number). */
 bool lab_load(lab *l, const char *path, char *err, size_t err_size);
+/* The same for a text in memory, which is changed; name is for messages. */
+bool lab_load_text(lab *l, const char *name, char *text, char *err, size_t err_size);
 /* Canonical JSON of one organisation or (NULL) all; caller frees with free(). */
 char *lab_dump(const lab *l, const lab_org *only);
 /* Identifiers of mailboxes and folders as JSON; caller frees with free(). */

@@ -302,19 +302,18 @@ lab_val lab_val_text(cpuu_arena *a, uint16_t id, const char *utf8)
 
 char *lab_value_text(cpuu_arena *a, const lab_val *v)
 {
-    char *text;
-    if (TAG_TYPE(v->tag) == PT_STRING8) {
-        text = lab_arena(a, v->size + 1);
-        if (v->size)
-            memcpy(text, v->data, v->size);
-        return text;
-    }
-    if (TAG_TYPE(v->tag) != PT_UNICODE)
-        return NULL;
     cpuu_buf b;
+    if (TAG_TYPE(v->tag) != PT_UNICODE && TAG_TYPE(v->tag) != PT_STRING8)
+        return NULL;
     cpuu_buf_init(&b, 1u << 24);
-    cpuu_buf_utf8_from_utf16(&b, v->data, (uint32_t)v->size);
-    text = lab_arena(a, b.size + 1);
+    for (size_t i = 0; TAG_TYPE(v->tag) == PT_STRING8 && i < v->size; i++) {
+        if (v->data[i] >= 0x80) /* Latin-1 */
+            cpuu_buf_u8(&b, (uint8_t)(0xC0 | (v->data[i] >> 6)));
+        cpuu_buf_u8(&b, v->data[i] >= 0x80 ? (uint8_t)(0x80 | (v->data[i] & 0x3F)) : v->data[i]);
+    }
+    if (TAG_TYPE(v->tag) == PT_UNICODE)
+        cpuu_buf_utf8_from_utf16(&b, v->data, (uint32_t)v->size);
+    char *text = lab_arena(a, b.size + 1);
     if (b.size)
         memcpy(text, b.data, b.size);
     cpuu_buf_free(&b);
