@@ -27,8 +27,8 @@ static void read_text(cpuu_reader *r, cpuu_form form, bool utf16, cpuu_rawprop *
         return;
     }
     p->value = fmt_blob(r, read_size(r, false), "PropertyValue");
-    const uint8_t *end = p->value.data + p->value.size;
-    p->nul = p->value.size >= nul && end[-1] == 0 && (nul == 1 || end[-2] == 0);
+    uint32_t n = p->value.size;
+    p->nul = n >= nul && p->value.data[n - 1] == 0 && p->value.data[n - nul] == 0;
     if (p->nul)
         p->value.size -= nul;
 }
