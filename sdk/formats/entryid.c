@@ -442,18 +442,21 @@ static cpuu_eid_kind contab_kind(const uint8_t *body, uint32_t size)
 /* Objects of a mailbox have no UID of their own, so only the exact size makes them one. */
 static cpuu_eid_kind object_kind(bool is_public, uint16_t type, uint32_t size)
 {
-    if (is_public) {
-        if (type == CPUU_EID_TYPE_FOLDER_PUBLIC || type == CPUU_EID_TYPE_FOLDER_PUBLIC_MAPPED)
-            return CPUU_EID_FOLDER_PUBLIC;
-        if (type == CPUU_EID_TYPE_MESSAGE_PUBLIC || type == CPUU_EID_TYPE_MESSAGE_PUBLIC_MAPPED)
-            return CPUU_EID_MESSAGE_PUBLIC;
+    bool folder = size == CPUU_FOLDER_EID_SIZE, message = size == CPUU_MESSAGE_EID_SIZE;
+    switch (type) {
+    case CPUU_EID_TYPE_FOLDER:
+        return folder && !is_public ? CPUU_EID_FOLDER : CPUU_EID_UNKNOWN;
+    case CPUU_EID_TYPE_MESSAGE:
+        return message && !is_public ? CPUU_EID_MESSAGE : CPUU_EID_UNKNOWN;
+    case CPUU_EID_TYPE_FOLDER_PUBLIC:
+    case CPUU_EID_TYPE_FOLDER_PUBLIC_MAPPED:
+        return folder || is_public ? CPUU_EID_FOLDER_PUBLIC : CPUU_EID_UNKNOWN;
+    case CPUU_EID_TYPE_MESSAGE_PUBLIC:
+    case CPUU_EID_TYPE_MESSAGE_PUBLIC_MAPPED:
+        return message || is_public ? CPUU_EID_MESSAGE_PUBLIC : CPUU_EID_UNKNOWN;
+    default:
         return CPUU_EID_UNKNOWN;
     }
-    if (type == CPUU_EID_TYPE_FOLDER && size == CPUU_FOLDER_EID_SIZE)
-        return CPUU_EID_FOLDER;
-    if (type == CPUU_EID_TYPE_MESSAGE && size == CPUU_MESSAGE_EID_SIZE)
-        return CPUU_EID_MESSAGE;
-    return CPUU_EID_UNKNOWN;
 }
 
 /* body: what is after flags and provider. */

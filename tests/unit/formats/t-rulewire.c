@@ -5,13 +5,17 @@
  */
 #include "samples.h"
 
+#include <cpuu/formats/entryid.h>
 #include <cpuu/formats/ruleaction.h>
 
 #include <check.h>
+#include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../oracle.h"
 
 /* ---- trees as the transcript has them ------------------------------------------------------- */
 
@@ -58,10 +62,18 @@ static json_t *prop_tree(const cpuu_rawprop *p)
 {
     json_t *value;
     switch (CPUU_TAG_TYPE(p->tag)) {
-    case CPUU_PT_INT32: value = json_integer((int32_t)cpuu_le32(p->value.data)); break;
-    case CPUU_PT_STRING: value = utf16(p->value.data, p->value.size); break;
-    case CPUU_PT_MULTIPLE | CPUU_PT_STRING: value = texts(p->value); break;
-    default: value = hex(p->value.data, p->value.size); break;
+    case CPUU_PT_INT32:
+        value = json_integer((int32_t)cpuu_le32(p->value.data));
+        break;
+    case CPUU_PT_STRING:
+        value = utf16(p->value.data, p->value.size);
+        break;
+    case CPUU_PT_MULTIPLE | CPUU_PT_STRING:
+        value = texts(p->value);
+        break;
+    default:
+        value = hex(p->value.data, p->value.size);
+        break;
     }
     return json_pack("{s:o,s:o}", "tag", tag_text(p->tag), "value", value);
 }
@@ -152,9 +164,9 @@ static json_t *condition_tree(cpuu_reader *r)
     return NULL;
 }
 
-static const char *const action_names[] = {
-    NULL,     "move",    "copy",     "reply", "oof_reply", "defer",
-    "bounce", "forward", "delegate", "tag",   "delete",    "mark_as_read"};
+static const char *const action_names[] = {NULL,        "move",  "copy",   "reply",
+                                           "oof_reply", "defer", "bounce", "forward",
+                                           "delegate",  "tag",   "delete", "mark_as_read"};
 
 static bool add_recipients(json_t *j, const cpuu_rule_action *a)
 {
@@ -293,10 +305,8 @@ static void each(search *s, const json_t *j)
         find(s, json_object_get(j, "value"), *type == 'r');
         return;
     }
-    json_object_foreach ((json_t *)j, key, member)
-        each(s, member);
-    json_array_foreach (j, i, member)
-        each(s, member);
+    json_object_foreach((json_t *)j, key, member) each(s, member);
+    json_array_foreach(j, i, member) each(s, member);
 }
 
 static bool one_side(const char *name, const char *side, search *total)
@@ -337,12 +347,88 @@ START_TEST(rules_of_a_transcript)
 }
 END_TEST
 
+/* ---- EntryIDs of the same transcripts -----------------------------------------------------------
+ */
+
+static unsigned by_kind[CPUU_EID_EPHEMERAL + 1];
+
+/* A value that begins like an EntryID of 20 bytes or more. */
+static bool unhex(const char *text_value, cpuu_buf *out)
+{
+    size_t n = strlen(text_value);
+    cpuu_buf_reset(out);
+    if (n < 42 || n % 2 || strncmp(text_value, "00000000", 8) != 0 ||
+        strspn(text_value, "0123456789abcdef") != n)
+        return false;
+    for (size_t i = 0; i < n; i += 2) {
+        unsigned v;
+        ck_assert_int_eq(sscanf(text_value + i, "%2x", &v), 1);
+        cpuu_buf_u8(out, (uint8_t)v);
+    }
+    return true;
+}
+
+static void check_eids(const json_t *j)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    cpuu_buf bin, out;
+    cpuu_eid eid;
+    cpuu_buf_init(&bin, 65536);
+    cpuu_buf_init(&out, 65536);
+    if (json_is_string(j) && unhex(json_string_value(j), &bin)) {
+        ck_assert_msg(cpuu_eid_decode(blob_of(&bin), &eid, NULL), "%s", json_string_value(j));
+        ck_assert(cpuu_eid_encode(&eid, &out));
+        same_bytes(blob_of(&bin), &out, "EntryID");
+        by_kind[eid.kind]++;
+    }
+    cpuu_buf_free(&bin);
+    cpuu_buf_free(&out);
+    json_object_foreach((json_t *)j, key, member) check_eids(member);
+    json_array_foreach(j, i, member) check_eids(member);
+}
+
+START_TEST(entry_ids_of_a_transcript)
+{
+    const char *dir = oracle_path("transcript", "mapihttp");
+    DIR *d = dir ? opendir(dir) : NULL;
+    unsigned total = 0;
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        const char *dot = strrchr(e->d_name, '.');
+        char path[4500];
+        if (!dot || strcmp(dot, ".json") != 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+        json_t *j = json_load_file(path, 0, NULL);
+        ck_assert_msg(j != NULL, "%s", path);
+        check_eids(j);
+        json_decref(j);
+    }
+    closedir(d);
+    for (int k = 0; k <= CPUU_EID_EPHEMERAL; k++) {
+        if (by_kind[k])
+            printf("  %s: %u\n", cpuu_eid_kind_name((cpuu_eid_kind)k), by_kind[k]);
+        total += by_kind[k];
+    }
+    printf("EntryIDs of an independent server: %u, byte for byte\n", total);
+    ck_assert_uint_eq(by_kind[CPUU_EID_UNKNOWN], 1); /* a long-term id, 063 */
+    ck_assert_uint_eq(total, 92);
+    ck_assert_uint_gt(by_kind[CPUU_EID_FOLDER], 0);
+    ck_assert_uint_gt(by_kind[CPUU_EID_AB], 0);
+    ck_assert_uint_gt(by_kind[CPUU_EID_ONEOFF], 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rules on the wire");
     TCase *c = tcase_create("transcript");
     tcase_set_timeout(c, 120);
     tcase_add_test(c, rules_of_a_transcript);
+    tcase_add_test(c, entry_ids_of_a_transcript);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

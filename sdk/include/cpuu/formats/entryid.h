@@ -40,7 +40,7 @@ extern const uint8_t cpuu_uid_wrapped_public[16];  /* wrapped UID of the public 
 typedef enum cpuu_eid_kind {
     CPUU_EID_UNKNOWN = 0,    /* another provider's: only flags, provider and rest */
     CPUU_EID_FOLDER,         /* u.folder, private */
-    CPUU_EID_FOLDER_PUBLIC,  /* u.folder */
+    CPUU_EID_FOLDER_PUBLIC,  /* u.folder; the type says public, the provider normally too */
     CPUU_EID_MESSAGE,        /* u.message, private */
     CPUU_EID_MESSAGE_PUBLIC, /* u.message */
     CPUU_EID_STORE,          /* u.store: Exchange store, block 1, 2 or 3 */
