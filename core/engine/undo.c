@@ -214,7 +214,7 @@ cpuu_rc cpuu_cleanup_profile(cpuu_job *job, cpuu_error *err)
         rc = cpuu_finish_cleanup(job, err);
     if (rc != CPUU_OK) {
         job->status = CPUU_PROFILE_CLEANUP_FAILED;
-        return cpuu_job_fail(job, job->status, CPUU_EXIT_SWITCH_ERR, err);
+        return cpuu_job_fail(job, job->status, CPUU_EXIT_GLOBAL_ERR, err);
     }
     job->status = CPUU_PROFILE_CLEANUP_OK;
     job->exit_bits |= CPUU_EXIT_SUCCESS;

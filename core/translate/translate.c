@@ -669,8 +669,12 @@ static const char *describe_folder(cpuu_translate *t, bool target_side, const cp
     const cpuu_folder *f = cpuu_folder_find(l, in);
     const char *who = w->is_public ? "public folders" : target_side ? w->target_smtp : w->smtp;
     bool known = f && cpuu_folder_path(l, f, path, sizeof(path));
-    snprintf(line, sizeof(line), "%s:%s", who ? who : w->dn ? w->dn : "?",
-             known ? path : f ? "\\" : "\\(unknown folder)");
+    if (!who)
+        who = w->dn ? w->dn : "?";
+    if (f)
+        snprintf(line, sizeof(line), "%s:%s", who, known ? path : "\\");
+    else
+        snprintf(line, sizeof(line), "a folder of %s", who);
     return keep_text(t, line);
 }
 

@@ -8,17 +8,17 @@
 
 #include <string.h>
 
-enum column { FOLDERS, STORES, STORE_NAMES, FOLDER_NAMES, NAMES, NAMES_A, FOLDER_NAMES_A,
-              DISPLAY_A, SUPPORT, FLAGS, N_COLUMNS };
+enum column { FOLDERS, STORES, STORE_NAMES, FOLDER_NAMES, NAMES, STORE_NAMES_A, FOLDER_NAMES_A,
+              NAMES_A, SUPPORT, FLAGS, N_COLUMNS };
 static const uint32_t tags[N_COLUMNS] = {
     [FOLDERS] = 0x66201102,      /* folder EntryIDs */
     [STORES] = 0x66261102,       /* wrapped store EntryIDs */
     [STORE_NAMES] = 0x6627101F,
     [FOLDER_NAMES] = 0x6628101F,
     [NAMES] = 0x6629101F,        /* name in the address book */
-    [NAMES_A] = 0x6622101E,      /* 8-bit copies */
+    [STORE_NAMES_A] = 0x6622101E, /* 8-bit copies of the three above */
     [FOLDER_NAMES_A] = 0x6623101E,
-    [DISPLAY_A] = 0x6624101E,
+    [NAMES_A] = 0x6624101E,
     [SUPPORT] = 0x66211003,      /* store support masks */
     [FLAGS] = 0x66251003,        /* multi-address flags */
 };
@@ -78,9 +78,8 @@ static void title_of(const book *b, uint32_t i, char *out, size_t size)
 }
 
 /* A store name that is the address of the old mailbox becomes the address of the new one. */
-static void rename_store(book *b, uint32_t i, const cpuu_link *store)
+static void rename_store(kit_list *l, uint32_t i, const cpuu_link *store)
 {
-    kit_list *l = &b->lists[STORE_NAMES];
     size_t n = strlen(store->in_text);
     if (i < l->count && l->items[i].size == n && memcmp(l->items[i].data, store->in_text, n) == 0)
         l->items[i] = (cpuu_blob){(const uint8_t *)store->out_text,
@@ -103,7 +102,8 @@ static uint32_t settle(const cpuu_host *host, cpuu_run *run, book *b, uint32_t i
         b->lists[FOLDERS].items[i] = folder->out;
         if (i < b->lists[STORES].count) {
             b->lists[STORES].items[i] = store->out;
-            rename_store(b, i, store);
+            rename_store(&b->lists[STORE_NAMES], i, store);
+            rename_store(&b->lists[STORE_NAMES_A], i, store);
         }
         b->changed = true;
     }
