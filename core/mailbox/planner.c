@@ -486,8 +486,10 @@ static void batch_lost(cpuu_lane *lane, const cpuu_call *call)
     cpuu_error err = call->error;
     bool gone = !cpuu_session_connected(lane->session);
     bool hopeless = call->rc == CPUU_E_AUTH || call->rc == CPUU_E_ACCESS;
-    if (gone)
+    if (gone) {
         context_gone(lane);
+        lane->pinned = NULL; /* what it wrote in parts was not saved, and begins again */
+    }
     if (call->rc == CPUU_E_STOP || call->rc == CPUU_E_NOMEM)
         lane->box->mail->fatal = call->rc;
     batch_failed(lane, &err, call->maybe_done, hopeless || lane->box->mail->fatal != CPUU_OK);
@@ -781,7 +783,7 @@ void cpuu_box_schedule(cpuu_mailbox *box)
     uint32_t live = 0, first_new = box->max_lanes;
     for (uint32_t i = 0; i < box->max_lanes; i++) {
         cpuu_lane *lane = &box->lanes[i];
-        if (lane->state == CPUU_LANE_NEW && i > 0 && lane->generation == 0)
+        if (lane->state == CPUU_LANE_NEW && i > 0)
             first_new = first_new < i ? first_new : i;
         else
             lane_go(lane);
@@ -789,6 +791,8 @@ void cpuu_box_schedule(cpuu_mailbox *box)
     }
     uint32_t behind = box->known ? backlog(box) : 0;
     uint32_t want = behind >= 3 ? 1 + behind / 2 : live;
+    if (want == 0 && box->head && box->known)
+        want = 1; /* the first lane was given up */
     for (uint32_t i = first_new; i < box->max_lanes && live < want; i++) {
         if (box->lanes[i].state != CPUU_LANE_NEW)
             continue;

@@ -188,7 +188,7 @@ struct cpuu_work {
 
     /* writes */
     uint64_t made_id;
-    bool saved, problems;
+    bool saved, problems, partial;
     struct cpuu_parts *parts; /* a message written in several requests */
 };
 
@@ -230,6 +230,8 @@ void cpuu_unit_done(cpuu_unit *u);
  * known. */
 bool cpuu_work_resolve(cpuu_work *w);
 cpuu_rc cpuu_work_folder(const cpuu_work *w, cpuu_blob *eid);
+/* The default calendar, whose permissions include free/busy rights ([MS-OXCPERM] 2.2.1). */
+bool cpuu_work_is_calendar(const cpuu_work *w);
 const char *cpuu_work_where(const cpuu_work *w); /* "mailbox a@b" */
 
 /* ---- read.c, write.c, names.c: first units of a resolved work; and its next step ---------------- */

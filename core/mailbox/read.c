@@ -481,8 +481,7 @@ static uint8_t table_rop(const cpuu_work *w, uint8_t *flags)
     case CPUU_ITEMS: return CPUU_ROP_GET_CONTENTS_TABLE;
     case CPUU_RULES: *flags = CPUU_TABLE_UNICODE; return CPUU_ROP_GET_RULES_TABLE;
     case CPUU_PERMISSIONS:
-        /* Free/busy rights are part of a calendar's permissions only. */
-        *flags = op->role == CPUU_ROLE_CALENDAR ? CPUU_TABLE_FREEBUSY : 0;
+        *flags = cpuu_work_is_calendar(w) ? CPUU_TABLE_FREEBUSY : 0;
         return CPUU_ROP_GET_PERMISSIONS_TABLE;
     default:
         *flags |= op->flags & CPUU_DEEP ? CPUU_TABLE_DEPTH : 0;

@@ -156,6 +156,14 @@ cpuu_rc cpuu_work_folder(const cpuu_work *w, cpuu_blob *eid)
     return cpuu_mailbox_role(w->box, op->role, eid) ? CPUU_OK : CPUU_E_NOTFOUND;
 }
 
+bool cpuu_work_is_calendar(const cpuu_work *w)
+{
+    cpuu_blob eid, calendar;
+    return cpuu_work_folder(w, &eid) == CPUU_OK &&
+           cpuu_mailbox_role(w->box, CPUU_ROLE_CALENDAR, &calendar) && eid.size == calendar.size &&
+           memcmp(eid.data, calendar.data, eid.size) == 0;
+}
+
 /* True when the id could be turned into a short one, or never will be. */
 static bool resolve_one(cpuu_work *w, cpuu_blob eid, bool message, uint64_t *fid, uint64_t *mid,
                         cpuu_id_result *how)

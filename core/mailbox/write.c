@@ -120,11 +120,42 @@ static void write_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
         cpuu_work_fail_code(w, a->code, deed(step->what));
     else if (step->what == WHAT_SET || step->what == WHAT_UNSET)
         refused(w, a);
+    else if (step->what == WHAT_REMOVE && a->flag && is_message(w))
+        w->partial = true; /* the server does not say whether it was gone or may not go */
     else if (step->what == WHAT_REMOVE && a->flag)
-        cpuu_work_fail(w, CPUU_E_CONFLICT, w->op->what == CPUU_FOLDERS
-                                               ? "the folder is not empty and was not deleted"
-                                               : "the server did not delete the object");
+        cpuu_work_fail(w, CPUU_E_CONFLICT, "the folder is not empty and was not deleted");
 }
+
+/* ---- a message that was not deleted: is it there at all? ---------------------------------------- */
+
+static void look_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
+{
+    (void)lane;
+    const cpuu_work *w = u->work;
+    uint8_t slot = cpuu_batch_open_message(b, u, w->fid, w->mid, CPUU_MODE_READ, WHAT_OPEN);
+    cpuu_rop_release(&b->body, slot);
+}
+
+static void look_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
+                        const cpuu_rop_answer *a)
+{
+    (void)lane;
+    (void)step;
+    if (a->code)
+        cpuu_work_fail_code(u->work, a->code, deed(WHAT_REMOVE));
+    else
+        cpuu_work_fail(u->work, CPUU_E_CONFLICT, "the server did not delete the message");
+}
+
+static void look_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
+{
+    (void)lane;
+    (void)reply;
+    cpuu_unit_done(u);
+}
+
+static const cpuu_unit_class look_class = {.name = "look", .fill = look_fill,
+                                           .answer = look_answer, .finish = look_finish};
 
 /* ---- taking back what was created in part ------------------------------------------------------ */
 
@@ -196,6 +227,11 @@ static void write_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
     (void)lane;
     (void)reply;
     cpuu_work *w = u->work;
+    if (!cpuu_work_failed(w) && w->partial) {
+        cpuu_unit *look = cpuu_unit_new(w->box, w, &look_class);
+        if (look)
+            cpuu_unit_queue(look);
+    }
     if (!cpuu_work_failed(w) && w->made_id && !cpuu_ids_guid(&w->box->ids, w->made_id)) {
         cpuu_unit *ask = cpuu_unit_new(w->box, w, &replica_class);
         if (ask)
@@ -574,8 +610,8 @@ static void row_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
         return;
     }
     uint8_t rop = op->what == CPUU_RULES ? CPUU_ROP_MODIFY_RULES : CPUU_ROP_MODIFY_PERMISSIONS;
-    uint8_t flags = op->what == CPUU_PERMISSIONS && op->role == CPUU_ROLE_CALENDAR
-                        ? CPUU_TABLE_FREEBUSY : 0;
+    uint8_t flags = op->what == CPUU_PERMISSIONS && cpuu_work_is_calendar(w) ? CPUU_TABLE_FREEBUSY
+                                                                             : 0;
     uint8_t row = op->verb == CPUU_MAIL_CREATE ? CPUU_ROW_ADD
                   : op->verb == CPUU_MAIL_UPDATE ? CPUU_ROW_MODIFY : CPUU_ROW_REMOVE;
     uint8_t folder = cpuu_batch_open_folder(b, u, w->fid, WHAT_OPEN);
