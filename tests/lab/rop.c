@@ -243,7 +243,7 @@ void rop_notify_child(lab_rop *x, lab_folder *child)
             (t->table.flags & 0x10) || t->folder != child->parent || !t->table.n_columns ||
             x->n_notify >= 8)
             continue;
-        x->notify[x->n_notify] = t;
+        x->notify[x->n_notify] = t->handle;
         x->notify_row[x->n_notify++] = child;
     }
 }
@@ -251,8 +251,10 @@ void rop_notify_child(lab_rop *x, lab_folder *child)
 static void notify(lab_rop *x)
 {
     for (size_t i = 0; i < x->n_notify; i++) {
-        lab_object *t = x->notify[i];
+        lab_object *t = find_handle(x->ctx, x->notify[i]);
         lab_folder *f = x->notify_row[i];
+        if (!t) /* released since */
+            continue;
         lab_view v = {.kind = LAB_OBJ_FOLDER, .store = f->store, .folder = f, .user = x->user,
                       .arena = &x->arena};
         cpuu_buf row;

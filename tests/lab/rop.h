@@ -78,7 +78,7 @@ typedef struct lab_rop {
     uint32_t n_handles;
     size_t room;      /* bytes of ROPs that fit into the payload */
     cpuu_arena arena; /* freed after each ROP */
-    lab_object *notify[8]; /* tables to report a new row for */
+    uint32_t notify[8]; /* handles of tables to report a new row for */
     void *notify_row[8];
     size_t n_notify;
 } lab_rop;
