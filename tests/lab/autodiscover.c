@@ -1,4 +1,5 @@
-/* POX Autodiscover ([MS-OXDSCLI]): settings in the old and the new Protocol shape, redirects, errors. */
+/* POX Autodiscover ([MS-OXDSCLI]): settings in the old and the new Protocol shape, redirects,
+ * errors. */
 #include "tests/lab/http.h"
 
 #include "base/text.h"
@@ -53,7 +54,7 @@ static void format_element(cpuu_buf *b, const char *name, const char *a, const c
     element(b, name, text);
 }
 
-/* ---- the request: one element is wanted; a real parser is the client's, not the lab's ------------------ */
+/* ---- the request: one element is wanted; a real parser is the client's, not the lab's -------- */
 
 static bool take_element(const char *xml, const char *name, char *out, size_t size)
 {
@@ -79,13 +80,14 @@ static bool take_element(const char *xml, const char *name, char *out, size_t si
     return true;
 }
 
-/* ---- answers ---------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void begin(lab_response *r)
 {
     r->status = 200;
     lab_response_header(r, "Content-Type", "text/xml");
-    put(&r->body, "<?xml version=\"1.0\" encoding=\"utf-8\"?><Autodiscover xmlns=\"" NS_OUTER "\">");
+    put(&r->body,
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><Autodiscover xmlns=\"" NS_OUTER "\">");
 }
 
 static void put_error(lab_response *r, int code, const char *message)

@@ -31,8 +31,8 @@ static int new_pair(pair *p, const char *name, uint8_t serial, bool ca)
     gnutls_x509_crt_set_dn_by_oid(p->crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
                                   (unsigned)strlen(name));
     gnutls_x509_crt_set_basic_constraints(p->crt, ca, -1);
-    unsigned usage = ca ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN
-                        : GNUTLS_KEY_DIGITAL_SIGNATURE;
+    unsigned usage =
+        ca ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE;
     gnutls_x509_crt_set_key_usage(p->crt, usage);
     return gnutls_x509_crt_set_key(p->crt, p->key);
 }

@@ -21,7 +21,7 @@ bool content_fail(content *c, const char *fmt, ...)
     return false;
 }
 
-/* ---- references ------------------------------------------------------------------------------------------ */
+/* ---- references ------------------------------------------------------------------------------ */
 
 /* Takes "org/" off the front when it names one. */
 static lab_org *take_org(content *c, const content_line *l, const char **ref)
@@ -78,7 +78,7 @@ lab_folder *content_folder(content *c, const content_line *l, const char *ref)
     return f;
 }
 
-/* ---- splitting lines ---------------------------------------------------------------------------------------- */
+/* ---- splitting lines ------------------------------------------------------------------------- */
 
 static char *take_word(const char **p)
 {
@@ -118,7 +118,7 @@ static void split(content_line *l, const char *p)
     }
 }
 
-/* ---- settings of organisations and users ---------------------------------------------------------------------- */
+/* ---- settings of organisations and users ----------------------------------------------------- */
 
 static void replace(char **at, const char *value)
 {
@@ -206,7 +206,7 @@ static bool setting(content *c, content_line *l, char *text)
     return l->user ? user_setting(c, l->user, text, value) : org_setting(c, l->org, text, value);
 }
 
-/* ---- sections --------------------------------------------------------------------------------------------------- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 static bool section_of(content *c, content_line *now, const char *kind, const char *name)
 {
@@ -239,7 +239,8 @@ static bool section_of(content *c, content_line *now, const char *kind, const ch
         return true;
     }
     if (strcmp(kind, "mailbox") != 0 || !now->user)
-        return content_fail(c, now->user ? "unknown section [%s]" : "no such user in [%s ...]", kind);
+        return content_fail(c, now->user ? "unknown section [%s]" : "no such user in [%s ...]",
+                            kind);
     if (!now->user->store)
         now->user->store = lab_store_new(now->org, now->user);
     now->store = now->user->store;
@@ -277,13 +278,13 @@ static bool read_line(content *c, content_line *now, char *text)
         return setting(c, now, text);
     LAB_GROW(c->lines, c->lines_cap, c->n_lines);
     content_line *l = &c->lines[c->n_lines++];
-    *l = (content_line){.number = c->number, .org = now->org, .user = now->user,
-                        .store = now->store};
+    *l = (content_line){
+        .number = c->number, .org = now->org, .user = now->user, .store = now->store};
     split(l, text);
     return true;
 }
 
-/* ---- statements --------------------------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static bool need(content *c, const content_line *l, size_t words)
 {
@@ -377,8 +378,8 @@ static bool parse_rights(const char *text, uint32_t *rights)
     static const struct {
         const char *name;
         uint32_t rights;
-    } names[] = {{"owner", 0x7FB}, {"editor", 0x47B}, {"author", 0x41B}, {"reviewer", 0x401},
-                 {"none", 0}};
+    } names[] = {
+        {"owner", 0x7FB}, {"editor", 0x47B}, {"author", 0x41B}, {"reviewer", 0x401}, {"none", 0}};
     char *end;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(names[i].name, text) == 0) {

@@ -7,25 +7,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- tags --------------------------------------------------------------------------------------------- */
+/* ---- tags ------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *name;
     uint32_t tag;
 } tag_names[] = {
-    {"Class", 0x001A001F},         {"Subject", 0x0037001F},
-    {"Body", 0x1000001F},          {"DisplayName", 0x3001001F},
-    {"Comment", 0x3004001F},       {"ContainerClass", 0x3613001F},
-    {"RoamingDatatypes", 0x7C060003}, {"RoamingXml", 0x7C080102},
-    {"RoamingBinary", 0x7C090102}, {"WlinkGroupHeaderID", 0x68420102},
-    {"WlinkSaveStamp", 0x68470003}, {"WlinkType", 0x68490003},
-    {"WlinkFlags", 0x684A0003},    {"WlinkOrdinal", 0x684B0102},
-    {"WlinkEntryId", 0x684C0102},  {"WlinkRecordKey", 0x684D0102},
-    {"WlinkStoreEntryId", 0x684E0102}, {"WlinkFolderType", 0x684F0102},
-    {"WlinkGroupClsid", 0x68500102}, {"WlinkGroupName", 0x6851001F},
-    {"WlinkSection", 0x68520003},  {"WlinkCalendarColor", 0x68530003},
-    {"WlinkAddressBookEID", 0x68540102}, {"WlinkClientID", 0x68900102},
-    {"WlinkAddressBookStoreEID", 0x68910102}, {"WlinkROGroupType", 0x68920003},
+    {"Class", 0x001A001F},
+    {"Subject", 0x0037001F},
+    {"Body", 0x1000001F},
+    {"DisplayName", 0x3001001F},
+    {"Comment", 0x3004001F},
+    {"ContainerClass", 0x3613001F},
+    {"RoamingDatatypes", 0x7C060003},
+    {"RoamingXml", 0x7C080102},
+    {"RoamingBinary", 0x7C090102},
+    {"WlinkGroupHeaderID", 0x68420102},
+    {"WlinkSaveStamp", 0x68470003},
+    {"WlinkType", 0x68490003},
+    {"WlinkFlags", 0x684A0003},
+    {"WlinkOrdinal", 0x684B0102},
+    {"WlinkEntryId", 0x684C0102},
+    {"WlinkRecordKey", 0x684D0102},
+    {"WlinkStoreEntryId", 0x684E0102},
+    {"WlinkFolderType", 0x684F0102},
+    {"WlinkGroupClsid", 0x68500102},
+    {"WlinkGroupName", 0x6851001F},
+    {"WlinkSection", 0x68520003},
+    {"WlinkCalendarColor", 0x68530003},
+    {"WlinkAddressBookEID", 0x68540102},
+    {"WlinkClientID", 0x68900102},
+    {"WlinkAddressBookStoreEID", 0x68910102},
+    {"WlinkROGroupType", 0x68920003},
 };
 
 /* "{guid}:0x8085:0102" or "{guid}:Keywords:101F" */
@@ -61,7 +74,7 @@ static bool parse_tag(content *c, const content_line *l, const char *text, uint3
     return true;
 }
 
-/* ---- binary expressions -------------------------------------------------------------------------------- */
+/* ---- binary expressions ---------------------------------------------------------------------- */
 
 static bool add_hex(content *c, cpuu_buf *b, const char *hex)
 {
@@ -186,7 +199,7 @@ static bool add_binary(content *c, const content_line *l, cpuu_buf *b, const cha
     return add_of_user(c, l, b, what, rest);
 }
 
-/* ---- one value -------------------------------------------------------------------------------------------- */
+/* ---- one value ------------------------------------------------------------------------------- */
 
 static bool add_fixed(content *c, cpuu_buf *b, uint16_t type, const char *text)
 {
@@ -259,7 +272,7 @@ bool content_prop(content *c, const content_line *l, size_t first, lab_props *ba
     return ok;
 }
 
-/* ---- rules ([MS-OXORULE] 2.2.1.3, 2.2.5) -------------------------------------------------------------------- */
+/* ---- rules ([MS-OXORULE] 2.2.1.3, 2.2.5) ----------------------------------------------------- */
 
 static void put_tagged_text(cpuu_buf *b, uint32_t tag, const char *text)
 {
@@ -341,8 +354,8 @@ static bool put_action(content *c, const content_line *l, cpuu_buf *b, const cha
         const char *name;
         uint8_t type;
         char operand;
-    } kinds[] = {{"move:", 0x01, 'f'}, {"copy:", 0x02, 'f'}, {"forward:", 0x07, 'u'},
-                 {"delegate:", 0x08, 'u'}, {"delete", 0x0A, 0}, {"read", 0x0B, 0}};
+    } kinds[] = {{"move:", 0x01, 'f'},     {"copy:", 0x02, 'f'}, {"forward:", 0x07, 'u'},
+                 {"delegate:", 0x08, 'u'}, {"delete", 0x0A, 0},  {"read", 0x0B, 0}};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         size_t n = strlen(kinds[i].name);
         if (strncmp(text, kinds[i].name, n) != 0)

@@ -1,7 +1,8 @@
 /*
- * The state as canonical JSON: two mailboxes are equal when their dumps are. Per folder the multiset
- * of (class, all properties) without ids, change keys, times and name-to-id mappings: messages are
- * sorted by their own text, named properties carry their name. What is left out is one table below.
+ * The state as canonical JSON: two mailboxes are equal when their dumps are. Per folder the
+ * multiset of (class, all properties) without ids, change keys, times and name-to-id mappings:
+ * messages are sorted by their own text, named properties carry their name. What is left out is one
+ * table below.
  */
 #include "tests/lab/lab.h"
 
@@ -14,11 +15,11 @@
 
 /* Server-made properties that a client's rewrite or restore cannot and need not bring back. */
 static const uint16_t excluded[] = {
-    0x3007, /* PidTagCreationTime */
-    0x3008, /* PidTagLastModificationTime */
+    0x3007,         /* PidTagCreationTime */
+    0x3008,         /* PidTagLastModificationTime */
     0x65E0, 0x65E1, /* source keys */
     0x65E2, 0x65E3, /* change key, predecessor list */
-    0x300B, /* PidTagSearchKey: read-only, [MS-OXCMSG] R1724 */
+    0x300B,         /* PidTagSearchKey: read-only, [MS-OXCMSG] R1724 */
 };
 
 static bool is_excluded(uint32_t tag)

@@ -49,9 +49,9 @@ void lab_contexts_free(lab_org *o);
 
 typedef struct lab_server lab_server;
 typedef struct lab_options {
-    const char *content;   /* file */
-    const char *ca_dir;    /* ca.pem is written here; NULL: current folder. Unused with http */
-    bool http;             /* plain HTTP */
+    const char *content; /* file */
+    const char *ca_dir;  /* ca.pem is written here; NULL: current folder. Unused with http */
+    bool http;           /* plain HTTP */
     uint16_t ports[LAB_MAX_ORGS]; /* 0 = a free one */
     uint16_t control_port;
 } lab_options;

@@ -7,8 +7,8 @@
  * Running out of memory ends the lab with a message: it is a test program.
  *
  * Values are kept in one form: fixed-size types little-endian, text as UTF-16LE (or 8-bit) without
- * terminator, binary as it is, multi-valued types, restrictions and rule actions as on the wire of a
- * ROP ([MS-OXCDATA] 2.11.1, 2.12, [MS-OXORULE] 2.2.5).
+ * terminator, binary as it is, multi-valued types, restrictions and rule actions as on the wire of
+ * a ROP ([MS-OXCDATA] 2.11.1, 2.12, [MS-OXORULE] 2.2.5).
  */
 #ifndef CPUU_LAB_H
 #define CPUU_LAB_H
@@ -68,7 +68,7 @@
 #define PT_BINARY      0x0102
 #define PT_MV          0x1000
 
-#define TAG_TYPE(tag) ((uint16_t)((tag) & 0xFFFFu))
+#define TAG_TYPE(tag) ((uint16_t)((tag)&0xFFFFu))
 #define TAG_ID(tag)   ((uint16_t)((tag) >> 16))
 #define TAG(id, type) (((uint32_t)(id) << 16) | (type))
 
@@ -249,7 +249,7 @@ struct lab_user {
     char *autodiscover; /* special answer, or NULL */
     char **proxies;     /* "smtp:...", "X500:/o=..." */
     size_t n_proxies, proxies_cap;
-    char **grants;      /* users with full access to this mailbox */
+    char **grants; /* users with full access to this mailbox */
     size_t n_grants, grants_cap;
     char **alternatives;
     size_t n_alternatives, alternatives_cap;
@@ -274,21 +274,21 @@ typedef struct lab_stats {
 
 struct lab_org {
     struct lab *lab;
-    char *name;   /* "source", "target" */
-    char *o;      /* organisation in DNs */
+    char *name; /* "source", "target" */
+    char *o;    /* organisation in DNs */
     char *domain;
-    char *host;   /* in URLs; NULL = localhost:port */
+    char *host; /* in URLs; NULL = localhost:port */
     lab_user **users;
     size_t n_users, users_cap;
     lab_store *public_store;
-    bool independent;  /* behave like the independent server of the reference */
-    bool mapihttp;     /* offered at all */
-    bool legacy_too;   /* EXCH/EXPR also when MAPI/HTTP is offered */
+    bool independent; /* behave like the independent server of the reference */
+    bool mapihttp;    /* offered at all */
+    bool legacy_too;  /* EXCH/EXPR also when MAPI/HTTP is offered */
     bool connect_legacy_dn_only;
     lab_admin_flag admin_flag;
     uint32_t max_messages; /* open at once */
     uint32_t max_contexts;
-    uint32_t delay_ms;     /* each way */
+    uint32_t delay_ms; /* each way */
     uint16_t port;
     lab_fault fault;
     lab_stats stats;
@@ -305,7 +305,7 @@ typedef struct lab {
     uint64_t change;  /* change numbers */
     uint64_t cookies; /* session numbers */
     uint8_t secret[16];
-    bool die;         /* the main loop ends with status 3 */
+    bool die; /* the main loop ends with status 3 */
 } lab;
 
 lab *lab_new(void);
@@ -313,8 +313,8 @@ void lab_free(lab *l);
 lab_org *lab_add_org(lab *l, const char *name);
 lab_org *lab_find_org(const lab *l, const char *name);
 lab_user *lab_add_user(lab_org *o, const char *name, lab_kind kind);
-lab_user *lab_find_user(const lab_org *o, const char *name); /* name, SMTP address or DN */
-lab_user *lab_user_by_dn(const lab_org *o, const char *dn);  /* own DN only */
+lab_user *lab_find_user(const lab_org *o, const char *name);        /* name, SMTP address or DN */
+lab_user *lab_user_by_dn(const lab_org *o, const char *dn);         /* own DN only */
 lab_user *lab_user_by_proxy(const lab_org *o, const char *address); /* SMTP or X500 */
 bool lab_full_access(const lab_user *who, const lab_user *mailbox);
 
@@ -334,7 +334,7 @@ void lab_content_free(lab_content_of *c);
 lab_rule *lab_rule_new(lab_folder *f);
 void lab_rule_delete(lab_folder *f, size_t i);
 lab_member *lab_member_new(lab_folder *f, const char *dn, const char *name, uint32_t rights);
-uint32_t lab_rights(const lab_folder *f, const lab_user *who); /* [MS-OXCPERM] 2.2.7 */
+uint32_t lab_rights(const lab_folder *f, const lab_user *who);      /* [MS-OXCPERM] 2.2.7 */
 uint16_t lab_name_id(lab_store *s, const lab_name *n, bool create); /* 0 = none */
 const lab_name *lab_name_of(const lab_store *s, uint16_t id);
 uint64_t lab_now(lab *l); /* strictly increasing */

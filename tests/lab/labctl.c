@@ -23,13 +23,13 @@
 
 struct labctl {
     pid_t pid;
-    int keep;     /* our end of its standard input: closing it ends the lab */
+    int keep; /* our end of its standard input: closing it ends the lab */
     char dir[64];
     json_t *ready;
-    int status;   /* of waitpid, once it ended */
+    int status; /* of waitpid, once it ended */
 };
 
-/* ---- process ---------------------------------------------------------------------------------------------- */
+/* ---- process --------------------------------------------------------------------------------- */
 
 static void run_child(int in, int out, const char *dir, bool http, const char *content,
                       const char *const *args)
@@ -147,7 +147,7 @@ int labctl_stop(labctl *l)
     return rc;
 }
 
-/* ---- what the ready line says ------------------------------------------------------------------------------ */
+/* ---- what the ready line says ---------------------------------------------------------------- */
 
 uint16_t labctl_port(const labctl *l, const char *org)
 {
@@ -171,7 +171,7 @@ const char *labctl_dir(const labctl *l)
     return l->dir;
 }
 
-/* ---- a small HTTP client ------------------------------------------------------------------------------------- */
+/* ---- a small HTTP client --------------------------------------------------------------------- */
 
 static bool send_all(int fd, const void *data, size_t n)
 {
@@ -273,7 +273,7 @@ bool labctl_header(const labctl_reply *r, const char *name, unsigned nth, char *
     return false;
 }
 
-/* ---- control --------------------------------------------------------------------------------------------------- */
+/* ---- control --------------------------------------------------------------------------------- */
 
 char *labctl_get(labctl *l, const char *path)
 {

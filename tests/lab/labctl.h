@@ -1,6 +1,6 @@
 /*
- * The lab for tests: starts cpuu-lab as a child process on free ports, waits until it is ready, talks
- * to its control endpoint, stops it. The child also ends when this process does.
+ * The lab for tests: starts cpuu-lab as a child process on free ports, waits until it is ready,
+ * talks to its control endpoint, stops it. The child also ends when this process does.
  *
  * The program is $CPUU_LAB, else the one of the build tree (CPUU_LAB_PROGRAM).
  */
@@ -25,13 +25,13 @@ int labctl_stop(labctl *l);
 /* True while the process runs (false after a "die" fault). */
 bool labctl_running(labctl *l);
 
-uint16_t labctl_port(const labctl *l, const char *org); /* 0 = no such organisation */
+uint16_t labctl_port(const labctl *l, const char *org);   /* 0 = no such organisation */
 const char *labctl_url(const labctl *l, const char *org); /* "https://localhost:N"; borrowed */
-const char *labctl_ca(const labctl *l);                  /* path of ca.pem; NULL with http */
-const char *labctl_dir(const labctl *l);                 /* its temporary folder */
+const char *labctl_ca(const labctl *l);                   /* path of ca.pem; NULL with http */
+const char *labctl_dir(const labctl *l);                  /* its temporary folder */
 
-/* Answer of the control endpoint ("/lab/dump?org=source", "/lab/stats"), owned by the caller (free);
- * NULL when it is not 200. */
+/* Answer of the control endpoint ("/lab/dump?org=source", "/lab/stats"), owned by the caller
+ * (free); NULL when it is not 200. */
 char *labctl_get(labctl *l, const char *path);
 /* POST /lab/fault, e.g. {"org":"source","action":"close-after","type":"Execute","at":2} */
 bool labctl_fault(labctl *l, const char *json);

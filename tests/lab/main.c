@@ -62,14 +62,29 @@ static bool parse_port(arguments *a, char *text)
 /* -1: go on; else the exit status. */
 static int parse(arguments *a, int argc, char **argv)
 {
-    enum { O_CA = 256, O_HTTP, O_PORT, O_CONTROL, O_READY, O_DUMP, O_EOF, O_CHECK, O_HELP, O_VERSION };
-    static const struct option options[] = {
-        {"ca-dir", required_argument, NULL, O_CA},      {"http", no_argument, NULL, O_HTTP},
-        {"port", required_argument, NULL, O_PORT},      {"control-port", required_argument, NULL, O_CONTROL},
-        {"ready-file", required_argument, NULL, O_READY}, {"dump-on-exit", required_argument, NULL, O_DUMP},
-        {"until-eof", no_argument, NULL, O_EOF},        {"check", no_argument, NULL, O_CHECK},
-        {"help", no_argument, NULL, O_HELP},            {"version", no_argument, NULL, O_VERSION},
-        {NULL, 0, NULL, 0}};
+    enum {
+        O_CA = 256,
+        O_HTTP,
+        O_PORT,
+        O_CONTROL,
+        O_READY,
+        O_DUMP,
+        O_EOF,
+        O_CHECK,
+        O_HELP,
+        O_VERSION
+    };
+    static const struct option options[] = {{"ca-dir", required_argument, NULL, O_CA},
+                                            {"http", no_argument, NULL, O_HTTP},
+                                            {"port", required_argument, NULL, O_PORT},
+                                            {"control-port", required_argument, NULL, O_CONTROL},
+                                            {"ready-file", required_argument, NULL, O_READY},
+                                            {"dump-on-exit", required_argument, NULL, O_DUMP},
+                                            {"until-eof", no_argument, NULL, O_EOF},
+                                            {"check", no_argument, NULL, O_CHECK},
+                                            {"help", no_argument, NULL, O_HELP},
+                                            {"version", no_argument, NULL, O_VERSION},
+                                            {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
         case O_CA:

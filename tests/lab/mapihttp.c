@@ -54,7 +54,7 @@ bool lab_cookie(const lab_request *q, const char *name, char *out, size_t size)
     return false;
 }
 
-/* ---- contexts -------------------------------------------------------------------------------------- */
+/* ---- contexts -------------------------------------------------------------------------------- */
 
 static void drop_context(lab_org *o, lab_context *c)
 {
@@ -85,7 +85,8 @@ static lab_context *find_context(const lab_org *o, uint64_t sid)
     return NULL;
 }
 
-/* The session number is spread with the lab's secret, so that one cannot be guessed from another. */
+/* The session number is spread with the lab's secret, so that one cannot be guessed from another.
+ */
 static uint64_t new_sid(lab *l)
 {
     uint64_t h = cpuu_le64(l->secret) + ++l->cookies * 0x9E3779B97F4A7C15u;
@@ -150,7 +151,7 @@ static void drop_old_context(const lab_request *q)
         drop_context(q->org, c);
 }
 
-/* ---- answers ---------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static int own_code(int code, const char *missing)
 {
@@ -180,7 +181,8 @@ static void refuse(const lab_request *q, lab_response *r, int code, const char *
     r->status = 200;
     r->chunked = false;
     lab_response_header(r, "Content-Type", "text/html");
-    lab_response_header(r, "X-ResponseCode", "%d", q->org->independent ? own_code(code, what) : code);
+    lab_response_header(r, "X-ResponseCode", "%d",
+                        q->org->independent ? own_code(code, what) : code);
     const char *id = q->header(q->from, "X-RequestId");
     if (id && !q->org->independent)
         lab_response_header(r, "X-RequestId", "%s", id);
@@ -202,8 +204,8 @@ static void begin_answer(const lab_request *q, lab_response *r, bool pending)
     lab_response_header(r, "X-PendingPeriod", "30000");
     lab_response_header(r, "X-ExpirationInfo", "900000");
     lab_response_header(r, "X-ServerApplication", "Exchange/15.00.0847.4040");
-    const char *meta = pending ? "PROCESSING\r\nPENDING\r\nPENDING\r\nDONE\r\n"
-                               : "PROCESSING\r\nDONE\r\n";
+    const char *meta =
+        pending ? "PROCESSING\r\nPENDING\r\nPENDING\r\nDONE\r\n" : "PROCESSING\r\nDONE\r\n";
     char extra[160], now[21];
     cpuu_clock_iso(now, cpuu_clock_now());
     snprintf(extra, sizeof(extra), "X-ElapsedTime: 1\r\nX-StartTime: %s\r\n\r\n", now);
@@ -213,12 +215,13 @@ static void begin_answer(const lab_request *q, lab_response *r, bool pending)
 
 static void put_cookies(lab_response *r, const lab_context *c)
 {
-    lab_response_header(r, "Set-Cookie", "MapiContext=%016" PRIx64 "; path=/mapi/; HttpOnly", c->sid);
+    lab_response_header(r, "Set-Cookie", "MapiContext=%016" PRIx64 "; path=/mapi/; HttpOnly",
+                        c->sid);
     lab_response_header(r, "Set-Cookie", "MapiSequence=%016" PRIx64 "; path=/mapi/; HttpOnly",
                         c->sequence);
 }
 
-/* ---- Connect ------------------------------------------------------------------------------------------ */
+/* ---- Connect --------------------------------------------------------------------------------- */
 
 static uint32_t connect_error(const lab_request *q, const char *dn)
 {
@@ -273,7 +276,7 @@ static void connect_request(const lab_request *q, lab_response *r, const lab_twi
     q->org->stats.connects++;
 }
 
-/* ---- Execute and the small ones ------------------------------------------------------------------------- */
+/* ---- Execute and the small ones -------------------------------------------------------------- */
 
 static void execute_request(const lab_request *q, lab_response *r, const lab_twist *t,
                             lab_context *c)
@@ -330,7 +333,7 @@ static void wait_request(const lab_request *q, lab_response *r, lab_context *c)
     cpuu_buf_u32(&r->body, 0);
 }
 
-/* ---- the address book endpoint ---------------------------------------------------------------------------- */
+/* ---- the address book endpoint --------------------------------------------------------------- */
 
 static void bind_request(const lab_request *q, lab_response *r)
 {
@@ -372,7 +375,7 @@ static void nspi_request(const lab_request *q, lab_response *r, const char *type
     cpuu_buf_free(&out);
 }
 
-/* ---- entry --------------------------------------------------------------------------------------------------- */
+/* ---- entry ----------------------------------------------------------------------------------- */
 
 static const char *missing_header(const lab_request *q)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- deterministic numbers -------------------------------------------------------------------- */
+/* ---- deterministic numbers ------------------------------------------------------------------- */
 
 /* The same content file gives the same GUIDs, two organisations never do (FNV-1a, spread). */
 static uint64_t hash_text(const char *a, const char *b, const char *c, uint64_t seed)
@@ -42,7 +42,7 @@ uint64_t lab_now(lab *l)
     return l->clock;
 }
 
-/* ---- the lab, organisations, users -------------------------------------------------------------- */
+/* ---- the lab, organisations, users ----------------------------------------------------------- */
 
 lab *lab_new(void)
 {
@@ -148,7 +148,7 @@ bool lab_full_access(const lab_user *who, const lab_user *mailbox)
     return false;
 }
 
-/* ---- stores ------------------------------------------------------------------------------------- */
+/* ---- stores ---------------------------------------------------------------------------------- */
 
 typedef struct role_row {
     const char *role, *name, *parent, *klass;
@@ -194,8 +194,8 @@ static const role_row public_roles[] = {
     {NULL, NULL, NULL, NULL, 0, 0},
 };
 
-static lab_folder *add_folder(lab_store *s, lab_folder *parent, const char *name,
-                              const char *klass, uint32_t type)
+static lab_folder *add_folder(lab_store *s, lab_folder *parent, const char *name, const char *klass,
+                              uint32_t type)
 {
     lab_folder *f = lab_calloc(1, sizeof(*f));
     f->store = s;
@@ -336,7 +336,7 @@ void lab_folder_delete(lab_folder *f)
         lab_folder_touch(f->parent);
 }
 
-/* ---- messages, rules, members -------------------------------------------------------------------- */
+/* ---- messages, rules, members ---------------------------------------------------------------- */
 
 lab_message *lab_message_new(lab_folder *f, bool fai)
 {
@@ -436,7 +436,7 @@ uint32_t lab_rights(const lab_folder *f, const lab_user *who)
     return rights;
 }
 
-/* ---- named properties ------------------------------------------------------------------------------ */
+/* ---- named properties ------------------------------------------------------------------------ */
 
 static bool same_name(const lab_name *a, const lab_name *b)
 {
@@ -469,7 +469,7 @@ const lab_name *lab_name_of(const lab_store *s, uint16_t id)
     return NULL;
 }
 
-/* ---- ids -------------------------------------------------------------------------------------------- */
+/* ---- ids ------------------------------------------------------------------------------------- */
 
 uint64_t lab_id(const lab_store *s, uint64_t counter)
 {
@@ -547,11 +547,10 @@ void lab_put_store_eid(cpuu_buf *b, const lab_store *s)
 {
     static const uint8_t provider[16] = {0x38, 0xA1, 0xBB, 0x10, 0x05, 0xE5, 0x10, 0x1A,
                                          0xA1, 0xBB, 0x08, 0x00, 0x2B, 0x2A, 0x56, 0xC2};
-    static const uint8_t wrapped[2][16] = {
-        {0x1B, 0x55, 0xFA, 0x20, 0xAA, 0x66, 0x11, 0xCD, 0x9B, 0xC8, 0x00, 0xAA, 0x00, 0x2F, 0xC4,
-         0x5A},
-        {0x1C, 0x83, 0x02, 0x10, 0xAA, 0x66, 0x11, 0xCD, 0x9B, 0xC8, 0x00, 0xAA, 0x00, 0x2F, 0xC4,
-         0x5A}};
+    static const uint8_t wrapped[2][16] = {{0x1B, 0x55, 0xFA, 0x20, 0xAA, 0x66, 0x11, 0xCD, 0x9B,
+                                            0xC8, 0x00, 0xAA, 0x00, 0x2F, 0xC4, 0x5A},
+                                           {0x1C, 0x83, 0x02, 0x10, 0xAA, 0x66, 0x11, 0xCD, 0x9B,
+                                            0xC8, 0x00, 0xAA, 0x00, 0x2F, 0xC4, 0x5A}};
     char guid[39], server[400];
     cpuu_guid_text(guid, s->mailbox_guid);
     snprintf(server, sizeof(server), "%.36s@%s", guid + 1, s->org->domain);
@@ -601,7 +600,7 @@ uint32_t lab_display_type(const lab_user *u)
     return u->kind == LAB_LIST ? 1 : u->kind == LAB_REMOTE ? 6 : 0;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------ */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void free_folder(lab_folder *f)
 {

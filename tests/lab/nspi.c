@@ -26,7 +26,7 @@ typedef struct nspi_call {
     bool has_tags;
 } nspi_call;
 
-/* ---- reading -------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void read_stat(nspi_call *c)
 {
@@ -42,8 +42,8 @@ static void read_stat(nspi_call *c)
 static void write_stat(nspi_call *c)
 {
     const stat_block *s = &c->stat;
-    const uint32_t f[9] = {s->sort_type, s->container, s->current,  s->delta,      s->num_pos,
-                           s->total,     s->codepage,  s->locale,   s->sort_locale};
+    const uint32_t f[9] = {s->sort_type, s->container, s->current, s->delta,      s->num_pos,
+                           s->total,     s->codepage,  s->locale,  s->sort_locale};
     cpuu_buf_u8(c->out, 0xFF);
     for (int i = 0; i < 9; i++)
         cpuu_buf_u32(c->out, f[i]);
@@ -77,7 +77,7 @@ static bool read_end(nspi_call *c)
     return !c->in.failed && !cpuu_reader_left(&c->in);
 }
 
-/* ---- entries -------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static int by_display(const void *a, const void *b)
 {
@@ -197,7 +197,7 @@ static bool entry_get(nspi_call *c, const lab_user *u, uint32_t tag, lab_val *v)
            lab_value_convert(&c->arena, &have, TAG_TYPE(tag), v);
 }
 
-/* ---- writing: AddressBookPropertyValue, [MS-OXCMAPIHTTP] 2.2.1 ------------------------------------------- */
+/* ---- writing: AddressBookPropertyValue, [MS-OXCMAPIHTTP] 2.2.1 ------------------------------- */
 
 static void put_single(cpuu_buf *b, const lab_val *v)
 {
@@ -258,8 +258,8 @@ static void put_list(cpuu_buf *b, const uint32_t *list, uint32_t n)
         cpuu_buf_u32(b, list[i]);
 }
 
-static const uint32_t default_tags[] = {0x0FFE0003, 0x39000003, 0x0FFF0102, 0x3001001F,
-                                        0x3003001F, 0x39FE001F};
+static const uint32_t default_tags[] = {0x0FFE0003, 0x39000003, 0x0FFF0102,
+                                        0x3001001F, 0x3003001F, 0x39FE001F};
 
 static void want_tags(nspi_call *c)
 {
@@ -278,7 +278,7 @@ static void put_rows(nspi_call *c, lab_user *const *rows, uint32_t n)
         put_row(c, rows[i]);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static bool dn_to_mid(nspi_call *c)
 {
@@ -465,7 +465,7 @@ static bool get_props(nspi_call *c)
     return true;
 }
 
-/* ---- GetMatches: restrictions with 32-bit counts and presence bytes (recording 085) ----------------------- */
+/* ---- GetMatches: restrictions with 32-bit counts and presence bytes (recording 085) ---------- */
 
 static bool read_ab_value(nspi_call *c, lab_val *v)
 {
@@ -576,13 +576,13 @@ static bool get_matches(nspi_call *c)
     return true;
 }
 
-/* ---- dispatch ------------------------------------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static const struct {
     const char *type;
     bool (*run)(nspi_call *c);
 } calls[] = {
-    {"DNToMId", dn_to_mid}, {"ResolveNames", resolve_names}, {"QueryRows", query_rows},
+    {"DNToMId", dn_to_mid},  {"ResolveNames", resolve_names}, {"QueryRows", query_rows},
     {"GetProps", get_props}, {"GetMatches", get_matches},
 };
 

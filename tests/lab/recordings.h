@@ -45,10 +45,11 @@ typedef struct replayer {
     session sessions[40];
     size_t n_sessions;
     session *s;
-    char why[600]; /* first difference of the exchange; "" = none */
+    char why[600];  /* first difference of the exchange; "" = none */
     unsigned notes; /* differences that the list below allows */
     unsigned number;
-    json_t *all_rows; /* 060: the rows of all payloads; where a payload ends is the server's choice */
+    json_t
+        *all_rows; /* 060: the rows of all payloads; where a payload ends is the server's choice */
     size_t next_row;
 } replayer;
 

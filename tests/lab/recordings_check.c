@@ -52,7 +52,7 @@ bool is_allowed(replayer *t, uint32_t tag)
     return false;
 }
 
-/* ---- counterparts -------------------------------------------------------------------------------------- */
+/* ---- counterparts ---------------------------------------------------------------------------- */
 
 bool same(replayer *t, char kind, const uint8_t *rec, const uint8_t *own, uint8_t size)
 {
@@ -98,7 +98,8 @@ static void translate_counter(const replayer *t, uint8_t *p)
         }
 }
 
-/* Replaces the recording's numbers in a request by the lab's. Small patterns only after their tag. */
+/* Replaces the recording's numbers in a request by the lab's. Small patterns only after their tag.
+ */
 void translate(replayer *t, uint8_t *p, size_t n)
 {
     for (size_t at = 0; at < n; at++) {
@@ -150,7 +151,7 @@ static bool same_binary(replayer *t, const uint8_t *rec, size_t n, const uint8_t
     return n == 46 || same_counter(t, rec + 62, own + 62);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 uint32_t json_tag(const json_t *v)
 {
@@ -179,8 +180,9 @@ static bool same_hex(replayer *t, const char *hex, const uint8_t *own, size_t n)
 
 static bool same_action(replayer *t, const json_t *a, cpuu_reader *r)
 {
-    static const char *const names[] = {"", "move", "copy", "reply", "oof_reply", "defer", "bounce",
-                                        "forward", "delegate", "tag", "delete", "mark_as_read"};
+    static const char *const names[] = {"",          "move",  "copy",   "reply",
+                                        "oof_reply", "defer", "bounce", "forward",
+                                        "delegate",  "tag",   "delete", "mark_as_read"};
     cpuu_reader one = cpuu_reader_sub(r, cpuu_read_u16(r, "length"), "action");
     uint8_t type = cpuu_read_u8(&one, "type");
     const char *want = json_string_value(json_object_get(a, "action"));
@@ -218,8 +220,8 @@ static bool same_actions(replayer *t, const json_t *list, const lab_val *v)
 
 static bool same_restriction(const json_t *j, const lab_val *v)
 {
-    static const char *const names[] = {"and", "or", "not", "content", "prop", "compare", "bitmask",
-                                        "size", "exist", "sub", "comment", "count"};
+    static const char *const names[] = {"and",     "or",   "not",   "content", "prop",    "compare",
+                                        "bitmask", "size", "exist", "sub",     "comment", "count"};
     return v->size && v->data[0] < 12 && json_object_get(j, names[v->data[0]]);
 }
 
@@ -304,7 +306,8 @@ bool same_value(replayer *t, const json_t *prop, const lab_val *v)
 }
 
 /* One column of a row: flagged or not, typed or not. */
-static void check_column(replayer *t, cpuu_reader *r, const json_t *prop, uint32_t tag, bool flagged)
+static void check_column(replayer *t, cpuu_reader *r, const json_t *prop, uint32_t tag,
+                         bool flagged)
 {
     if (TAG_TYPE(tag) == PT_UNSPECIFIED)
         tag |= cpuu_read_u16(r, "type");
@@ -332,7 +335,8 @@ static void check_column(replayer *t, cpuu_reader *r, const json_t *prop, uint32
     }
 }
 
-static void check_row(replayer *t, cpuu_reader *r, const json_t *row, const uint32_t *tags, size_t n)
+static void check_row(replayer *t, cpuu_reader *r, const json_t *row, const uint32_t *tags,
+                      size_t n)
 {
     bool flagged = cpuu_read_u8(r, "row flag") != 0;
     if (json_array_size(row) != n)
@@ -341,7 +345,7 @@ static void check_row(replayer *t, cpuu_reader *r, const json_t *row, const uint
         check_column(t, r, json_array_get(row, i), tags[i], flagged);
 }
 
-/* ---- responses: one function per ROP with fields of its own -------------------------------------------- */
+/* ---- responses: one function per ROP with fields of its own ---------------------------------- */
 
 typedef struct answer {
     replayer *t;
@@ -349,7 +353,7 @@ typedef struct answer {
     const json_t *rop;     /* expected */
     const json_t *request; /* all ROPs of the request */
     const uint32_t *own_handles;
-    size_t request_index;  /* of the ROP this answers */
+    size_t request_index; /* of the ROP this answers */
 } answer;
 
 static void expect(answer *a, const char *key, uint64_t own)
@@ -441,8 +445,8 @@ static void check_all(answer *a)
         size_t k;
         json_t *p;
         lab_tagged_read(a->r, &v);
-        json_array_foreach(json_object_get(a->rop, "props"), k, p)
-            common += TAG_ID(json_tag(json_object_get(p, "tag"))) == TAG_ID(v.tag);
+        json_array_foreach(json_object_get(a->rop, "props"), k, p) common +=
+            TAG_ID(json_tag(json_object_get(p, "tag"))) == TAG_ID(v.tag);
     }
     if (common < 10)
         differ(a->t, "only %u properties in common", common);
@@ -482,8 +486,9 @@ static void check_typed_string(answer *a, const char *key)
 {
     uint8_t type = cpuu_read_u8(a->r, "StringType");
     uint32_t size = 0;
-    const uint8_t *p = type == 4 ? cpuu_read_sz16(a->r, &size, key)
-                       : type >= 2 ? cpuu_read_sz8(a->r, &size, key) : NULL;
+    const uint8_t *p = type == 4   ? cpuu_read_sz16(a->r, &size, key)
+                       : type >= 2 ? cpuu_read_sz8(a->r, &size, key)
+                                   : NULL;
     lab_val v = {type == 4 ? PT_UNICODE : PT_STRING8, p, size};
     if (!same_text(json_object_get(a->rop, key), &v))
         differ(a->t, "%s", key);
@@ -552,7 +557,8 @@ static void check_stream_data(answer *a)
 
 static void check_search(answer *a)
 {
-    const json_t *ids = json_object_get(a->rop, "fids"), *tree = json_object_get(a->rop, "restriction");
+    const json_t *ids = json_object_get(a->rop, "fids"),
+                 *tree = json_object_get(a->rop, "restriction");
     uint16_t size = cpuu_read_u16(a->r, "RestrictionDataSize");
     lab_val v = {PT_RESTRICTION, cpuu_read_bytes(a->r, size, "RestrictionData"), size};
     expect(a, "restriction_size", size);
@@ -602,7 +608,8 @@ static void check_ids(answer *a)
     for (uint16_t i = 0; i < n && i < json_array_size(ids); i++) {
         uint32_t rec = json_u32(json_array_get(ids, i));
         uint16_t own = cpuu_read_u16(a->r, "id");
-        uint8_t r[2] = {(uint8_t)rec, (uint8_t)(rec >> 8)}, o[2] = {(uint8_t)own, (uint8_t)(own >> 8)};
+        uint8_t r[2] = {(uint8_t)rec, (uint8_t)(rec >> 8)},
+                o[2] = {(uint8_t)own, (uint8_t)(own >> 8)};
         if (own < 0x8000 || !same(a->t, 'n', r, o, 2))
             differ(a->t, "property id %u: %04X", i, own);
     }
@@ -661,10 +668,10 @@ static void check_id(answer *a)
     expect_id(a, "id", cpuu_read_u64(a->r, "ObjectId"));
 }
 
-#define ONE_FIELD(name, key, read) \
-    static void name(answer *a) \
-    { \
-        expect(a, key, read(a->r, key)); \
+#define ONE_FIELD(name, key, read)                                                                 \
+    static void name(answer *a)                                                                    \
+    {                                                                                              \
+        expect(a, key, read(a->r, key));                                                           \
     }
 ONE_FIELD(check_partial, "partial", cpuu_read_u8)
 ONE_FIELD(check_status, "table_status", cpuu_read_u8)
@@ -733,7 +740,7 @@ static const rop_kind kinds[] = {
     {"HardDeleteMessages", 0x91, check_partial, true},
 };
 
-/* ---- an Execute -------------------------------------------------------------------------------------------- */
+/* ---- an Execute ------------------------------------------------------------------------------ */
 
 static uint32_t own_handle(const session *s, uint32_t rec)
 {
@@ -774,8 +781,8 @@ static void learn_columns(replayer *t, const json_t *rops, const uint32_t *own, 
             continue;
         s->columns[s->n_columns].handle = own[field(q, "in")];
         s->columns[s->n_columns].n = 0;
-        json_array_foreach(json_object_get(q, "tags"), k, tag)
-            s->columns[s->n_columns].tags[s->columns[s->n_columns].n++] = json_tag(tag);
+        json_array_foreach(json_object_get(q, "tags"), k, tag) s->columns[s->n_columns]
+            .tags[s->columns[s->n_columns].n++] = json_tag(tag);
         s->n_columns++;
     }
 }
@@ -864,7 +871,8 @@ static size_t check_payload(replayer *t, cpuu_reader *payload, const json_t *exc
     learn_handles(t, json_object_get(response, "handles"), own, n);
     learn_columns(t, rops, own, n);
     while (cpuu_reader_left(&r) && !t->why[0]) {
-        answer a = {t, &r, json_array_get(expected, *next), rops, own, next_request(rops, *request)};
+        answer a = {t,    &r,  json_array_get(expected, *next),
+                    rops, own, next_request(rops, *request)};
         if (!a.rop) {
             differ(t, "more answers than recorded");
             break;
@@ -918,7 +926,7 @@ void check_execute(replayer *t, const json_t *exchange, const uint8_t *body, siz
     t->all_rows = NULL;
 }
 
-/* ---- the address book -------------------------------------------------------------------------------------- */
+/* ---- the address book ------------------------------------------------------------------------ */
 
 static bool same_mid(replayer *t, uint32_t rec, uint32_t own)
 {
@@ -929,8 +937,9 @@ static bool same_mid(replayer *t, uint32_t rec, uint32_t own)
 
 static void check_state(replayer *t, cpuu_reader *r, const json_t *state)
 {
-    static const char *const names[9] = {"sort_type", "container", "current_rec", "delta", "num_pos",
-                                         "total_recs", "codepage", "template_locale", "sort_locale"};
+    static const char *const names[9] = {"sort_type", "container",       "current_rec",
+                                         "delta",     "num_pos",         "total_recs",
+                                         "codepage",  "template_locale", "sort_locale"};
     cpuu_read_u8(r, "HasState");
     for (int i = 0; i < 9; i++) {
         uint32_t own = cpuu_read_u32(r, names[i]), rec = field(state, names[i]);
@@ -1000,7 +1009,8 @@ static void check_ab_row(replayer *t, cpuu_reader *r, const json_t *row, const j
         uint8_t flag = flagged ? cpuu_read_u8(r, "flag") : 0;
         if (error != (flag == 0x0A))
             differ(t, "%08X: value or error", tag);
-        else if (error && cpuu_read_u32(r, "code") != field(json_object_get(prop, "value"), "error"))
+        else if (error &&
+                 cpuu_read_u32(r, "code") != field(json_object_get(prop, "value"), "error"))
             differ(t, "%08X: error code", tag);
         else if (!error)
             check_ab_value(t, r, prop, tag);
@@ -1057,7 +1067,8 @@ void check_nspi(replayer *t, const json_t *exchange, const uint8_t *body, size_t
         differ(t, "ErrorCode %08X", rc);
     if (strcmp(type, "Bind") == 0)
         cpuu_read_skip(&r, 16, "ServerGuid");
-    if (strcmp(type, "ResolveNames") == 0 && cpuu_read_u32(&r, "CodePage") != field(response, "codepage"))
+    if (strcmp(type, "ResolveNames") == 0 &&
+        cpuu_read_u32(&r, "CodePage") != field(response, "codepage"))
         differ(t, "code page");
     if (strcmp(type, "GetProps") == 0)
         check_ab_props(t, &r, response);

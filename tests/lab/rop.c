@@ -1,9 +1,10 @@
-/* Execute: extended buffers, handle table, dispatch ([MS-OXCRPC] 2.2.2, [MS-OXCROPS] 2.2.1, 3.2.5). */
+/* Execute: extended buffers, handle table, dispatch ([MS-OXCRPC] 2.2.2, [MS-OXCROPS] 2.2.1, 3.2.5).
+ */
 #include "tests/lab/rop.h"
 
 #include <string.h>
 
-/* ---- objects of a context ------------------------------------------------------------------------ */
+/* ---- objects of a context -------------------------------------------------------------------- */
 
 static void free_object(lab_object *o)
 {
@@ -136,7 +137,10 @@ lab_object *rop_open(lab_rop *x, uint8_t index, lab_obj_kind kind, const lab_obj
 
 lab_view rop_view(lab_rop *x, lab_object *o)
 {
-    lab_view v = {.kind = o->kind, .store = o->store, .folder = o->folder, .user = x->user,
+    lab_view v = {.kind = o->kind,
+                  .store = o->store,
+                  .folder = o->folder,
+                  .user = x->user,
                   .arena = &x->arena};
     if (o->kind == LAB_OBJ_MESSAGE) {
         v.message = o->message;
@@ -150,7 +154,7 @@ size_t rop_left(const lab_rop *x)
     return x->out->size < x->room ? x->room - x->out->size : 0;
 }
 
-/* ---- dispatch -------------------------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static void rop_release_request(lab_rop *x)
 {
@@ -166,24 +170,60 @@ typedef struct rop_row_of_table {
 } rop_entry;
 
 static const rop_entry rops[] = {
-    {0x01, rop_release_request},   {0x02, rop_open_folder},       {0x03, rop_open_message},
-    {0x04, rop_get_table},         {0x05, rop_get_table},         {0x06, rop_create_message},
-    {0x07, rop_get_specific},      {0x08, rop_get_all},           {0x09, rop_get_list},
-    {0x0A, rop_set_properties},    {0x0B, rop_delete_properties}, {0x0C, rop_save_message},
-    {0x0D, rop_remove_recipients}, {0x0E, rop_modify_recipients}, {0x0F, rop_read_recipients},
-    {0x12, rop_set_columns},       {0x13, rop_sort},              {0x14, rop_restrict},
-    {0x15, rop_query_rows},        {0x16, rop_table_status},      {0x17, rop_query_position},
-    {0x18, rop_seek_row},          {0x1C, rop_create_folder},     {0x1D, rop_delete_folder},
-    {0x1E, rop_delete_messages},   {0x21, rop_get_table},         {0x22, rop_open_attachment},
-    {0x23, rop_create_attachment}, {0x24, rop_delete_attachment}, {0x25, rop_save_attachment},
-    {0x27, rop_receive_folder},    {0x2B, rop_open_stream},       {0x2C, rop_read_stream},
-    {0x2D, rop_write_stream},      {0x2E, rop_seek_stream},       {0x2F, rop_set_stream_size},
-    {0x30, rop_search_set},        {0x31, rop_search_get},        {0x3E, rop_get_table},
-    {0x3F, rop_get_table},         {0x40, rop_modify_permissions}, {0x41, rop_modify_rules},
-    {0x43, rop_long_term_id},      {0x44, rop_id_from_long_term}, {0x55, rop_names_from_ids},
-    {0x56, rop_ids_from_names},    {0x58, rop_empty_folder},      {0x5D, rop_commit_stream},
-    {0x5E, rop_stream_size},       {0x79, rop_set_properties},    {0x7A, rop_delete_properties},
-    {0x81, rop_reset_table},       {0x91, rop_delete_messages},   {0xFE, rop_logon},
+    {0x01, rop_release_request},
+    {0x02, rop_open_folder},
+    {0x03, rop_open_message},
+    {0x04, rop_get_table},
+    {0x05, rop_get_table},
+    {0x06, rop_create_message},
+    {0x07, rop_get_specific},
+    {0x08, rop_get_all},
+    {0x09, rop_get_list},
+    {0x0A, rop_set_properties},
+    {0x0B, rop_delete_properties},
+    {0x0C, rop_save_message},
+    {0x0D, rop_remove_recipients},
+    {0x0E, rop_modify_recipients},
+    {0x0F, rop_read_recipients},
+    {0x12, rop_set_columns},
+    {0x13, rop_sort},
+    {0x14, rop_restrict},
+    {0x15, rop_query_rows},
+    {0x16, rop_table_status},
+    {0x17, rop_query_position},
+    {0x18, rop_seek_row},
+    {0x1C, rop_create_folder},
+    {0x1D, rop_delete_folder},
+    {0x1E, rop_delete_messages},
+    {0x21, rop_get_table},
+    {0x22, rop_open_attachment},
+    {0x23, rop_create_attachment},
+    {0x24, rop_delete_attachment},
+    {0x25, rop_save_attachment},
+    {0x27, rop_receive_folder},
+    {0x2B, rop_open_stream},
+    {0x2C, rop_read_stream},
+    {0x2D, rop_write_stream},
+    {0x2E, rop_seek_stream},
+    {0x2F, rop_set_stream_size},
+    {0x30, rop_search_set},
+    {0x31, rop_search_get},
+    {0x3E, rop_get_table},
+    {0x3F, rop_get_table},
+    {0x40, rop_modify_permissions},
+    {0x41, rop_modify_rules},
+    {0x43, rop_long_term_id},
+    {0x44, rop_id_from_long_term},
+    {0x55, rop_names_from_ids},
+    {0x56, rop_ids_from_names},
+    {0x58, rop_empty_folder},
+    {0x5D, rop_commit_stream},
+    {0x5E, rop_stream_size},
+    {0x79, rop_set_properties},
+    {0x7A, rop_delete_properties},
+    {0x81, rop_reset_table},
+    {0x91, rop_delete_messages},
+    {0xFE, rop_logon},
 };
 
 static bool run_one(lab_rop *x)
@@ -233,7 +273,8 @@ static uint32_t run_all(lab_rop *x)
     return EC_SUCCESS;
 }
 
-/* ---- RopNotify for table rows ([MS-OXCNOTIF] 2.2.1.4.1): only row-added of hierarchy tables -------- */
+/* ---- RopNotify for table rows ([MS-OXCNOTIF] 2.2.1.4.1): only row-added of hierarchy tables ----
+ */
 
 void rop_notify_child(lab_rop *x, lab_folder *child)
 {
@@ -255,7 +296,10 @@ static void notify(lab_rop *x)
         lab_folder *f = x->notify_row[i];
         if (!t) /* released since */
             continue;
-        lab_view v = {.kind = LAB_OBJ_FOLDER, .store = f->store, .folder = f, .user = x->user,
+        lab_view v = {.kind = LAB_OBJ_FOLDER,
+                      .store = f->store,
+                      .folder = f,
+                      .user = x->user,
                       .arena = &x->arena};
         cpuu_buf row;
         cpuu_buf_init(&row, 0x8000);
@@ -277,7 +321,7 @@ static void notify(lab_rop *x)
     x->n_notify = 0;
 }
 
-/* ---- extended buffers ------------------------------------------------------------------------------ */
+/* ---- extended buffers ------------------------------------------------------------------------ */
 
 /* One RPC_HEADER_EXT payload, un-obfuscated into a copy. Compression is refused: a client that did
  * not ask for it does not use it. */
@@ -384,8 +428,8 @@ uint32_t lab_execute(lab_context *ctx, uint32_t flags, const uint8_t *in, uint32
     uint8_t *payload = take_payload(in, in_size, &size);
     if (!payload)
         return EC_RPC_FORMAT;
-    uint32_t rc = take_handles(&x, payload, size) ? execute_payload(&x, flags, max_out, out)
-                                                  : EC_RPC_FORMAT;
+    uint32_t rc =
+        take_handles(&x, payload, size) ? execute_payload(&x, flags, max_out, out) : EC_RPC_FORMAT;
     cpuu_arena_free(&x.arena);
     cpuu_free(payload);
     return rc;

@@ -15,7 +15,7 @@ typedef struct lab_table {
     lab_obj_kind rows_of; /* FOLDER, MESSAGE, RULE, MEMBER, ATTACHMENT */
     uint8_t flags;
     bool associated;
-    uint32_t version; /* of the folder when rows were made */
+    uint32_t version;           /* of the folder when rows were made */
     struct lab_object *message; /* attachment table */
     void **rows;
     size_t n_rows, rows_cap;
@@ -71,13 +71,13 @@ typedef struct lab_rop {
     cpuu_reader in;
     cpuu_buf *out;
     bool dry;
-    bool too_small;   /* the response does not fit: undo it, answer RopBufferTooSmall */
-    bool packed;      /* the last ROP may be repeated for a further buffer */
+    bool too_small; /* the response does not fit: undo it, answer RopBufferTooSmall */
+    bool packed;    /* the last ROP may be repeated for a further buffer */
     uint8_t id, logon_id;
     uint32_t handles[255];
     uint32_t n_handles;
-    size_t room;      /* bytes of ROPs that fit into the payload */
-    cpuu_arena arena; /* freed after each ROP */
+    size_t room;        /* bytes of ROPs that fit into the payload */
+    cpuu_arena arena;   /* freed after each ROP */
     uint32_t notify[8]; /* handles of tables to report a new row for */
     void *notify_row[8];
     size_t n_notify;

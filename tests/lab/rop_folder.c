@@ -15,7 +15,7 @@
 #define RIGHT_OWNER     0x100u
 #define RIGHT_VISIBLE   0x400u
 
-/* ---- RopLogon ([MS-OXCSTOR] 2.2.1.1, 3.2.5.1) ------------------------------------------------------ */
+/* ---- RopLogon ([MS-OXCSTOR] 2.2.1.1, 3.2.5.1) ------------------------------------------------ */
 
 static void put_logon_time(cpuu_buf *b)
 {
@@ -116,7 +116,7 @@ void rop_logon(lab_rop *x)
     put_logon(x, store, flags, o->owner);
 }
 
-/* ---- folders ([MS-OXCFOLD]) -------------------------------------------------------------------------- */
+/* ---- folders ([MS-OXCFOLD]) ------------------------------------------------------------------ */
 
 static bool may_see(lab_rop *x, const lab_folder *f)
 {
@@ -164,8 +164,8 @@ void rop_open_folder(lab_rop *x)
 static char *read_name(lab_rop *x, bool wide, const char *field)
 {
     uint32_t size = 0;
-    const uint8_t *p = wide ? cpuu_read_sz16(&x->in, &size, field)
-                            : cpuu_read_sz8(&x->in, &size, field);
+    const uint8_t *p =
+        wide ? cpuu_read_sz16(&x->in, &size, field) : cpuu_read_sz8(&x->in, &size, field);
     lab_val v = {TAG(0, wide ? PT_UNICODE : PT_STRING8), p, size};
     return p ? lab_value_text(&x->arena, &v) : NULL;
 }
@@ -330,7 +330,7 @@ void rop_delete_messages(lab_rop *x)
     cpuu_buf_u8(x->out, partial);
 }
 
-/* ---- search folders ------------------------------------------------------------------------------------ */
+/* ---- search folders -------------------------------------------------------------------------- */
 
 void rop_search_set(lab_rop *x)
 {
@@ -340,8 +340,8 @@ void rop_search_set(lab_rop *x)
     uint16_t n = cpuu_read_u16(&x->in, "FolderIdCount");
     cpuu_reader ids = cpuu_reader_sub(&x->in, 8u * n, "FolderIds");
     uint32_t flags = cpuu_read_u32(&x->in, "SearchFlags");
-    if (size && (!lab_restriction(&restriction, NULL, NULL, NULL, 0) ||
-                 cpuu_reader_left(&restriction)))
+    if (size &&
+        (!lab_restriction(&restriction, NULL, NULL, NULL, 0) || cpuu_reader_left(&restriction)))
         cpuu_reader_fail(&x->in, "RestrictionData", "not a restriction");
     if (x->dry || x->in.failed)
         return;
@@ -349,8 +349,9 @@ void rop_search_set(lab_rop *x)
     if (!from)
         return;
     lab_folder *f = from->folder;
-    uint32_t rc = f->type != 2 ? EC_NOT_SEARCH_FOLDER
-                  : !(lab_rights(f, x->user) & RIGHT_OWNER) ? EC_ACCESS_DENIED : EC_SUCCESS;
+    uint32_t rc = f->type != 2                              ? EC_NOT_SEARCH_FOLDER
+                  : !(lab_rights(f, x->user) & RIGHT_OWNER) ? EC_ACCESS_DENIED
+                                                            : EC_SUCCESS;
     if (rc == EC_SUCCESS) {
         if (size) {
             cpuu_free(f->criteria);
@@ -399,7 +400,7 @@ void rop_search_get(lab_rop *x)
     cpuu_buf_u32(x->out, flags);
 }
 
-/* ---- permissions ([MS-OXCPERM]) and rules ([MS-OXORULE]) ------------------------------------------------ */
+/* ---- permissions ([MS-OXCPERM]) and rules ([MS-OXORULE]) ------------------------------------- */
 
 typedef struct row_change {
     uint8_t how; /* 1 add, 2 modify, 4 remove */
@@ -586,7 +587,7 @@ void rop_modify_rules(lab_rop *x)
     rop_head(x, in, rc);
 }
 
-/* ---- ids and names ---------------------------------------------------------------------------------------- */
+/* ---- ids and names --------------------------------------------------------------------------- */
 
 void rop_long_term_id(lab_rop *x)
 {
@@ -629,9 +630,10 @@ void rop_id_from_long_term(lab_rop *x)
     cpuu_buf_add(x->out, p + 16, 6);
 }
 
-static const unsigned any_object = KIND(LAB_OBJ_LOGON) | KIND(LAB_OBJ_FOLDER) |
-                                   KIND(LAB_OBJ_MESSAGE) | KIND(LAB_OBJ_ATTACHMENT);
-static const uint8_t ps_mapi[16] = {0x28, 0x03, 0x02, 0x00, 0, 0, 0, 0, 0xC0, 0, 0, 0, 0, 0, 0, 0x46};
+static const unsigned any_object =
+    KIND(LAB_OBJ_LOGON) | KIND(LAB_OBJ_FOLDER) | KIND(LAB_OBJ_MESSAGE) | KIND(LAB_OBJ_ATTACHMENT);
+static const uint8_t ps_mapi[16] = {0x28, 0x03, 0x02, 0x00, 0, 0, 0, 0,
+                                    0xC0, 0,    0,    0,    0, 0, 0, 0x46};
 
 static void put_name(lab_rop *x, const lab_store *s, uint16_t id)
 {
@@ -717,8 +719,8 @@ void rop_ids_from_names(lab_rop *x)
     for (uint16_t i = 0; i < n; i++) {
         read_property_name(x, &name);
         bool fixed = name.kind == 0 && memcmp(name.guid, ps_mapi, 16) == 0;
-        uint16_t id = fixed ? (uint16_t)name.lid
-                            : lab_name_id(o->store, &name, (flags & 0x02) != 0);
+        uint16_t id =
+            fixed ? (uint16_t)name.lid : lab_name_id(o->store, &name, (flags & 0x02) != 0);
         if (!id && !x->org->independent)
             rc = EC_ERRORS_RETURNED;
         cpuu_buf_u16(x->out, id);

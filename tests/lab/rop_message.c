@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-static const unsigned has_props = KIND(LAB_OBJ_LOGON) | KIND(LAB_OBJ_FOLDER) |
-                                  KIND(LAB_OBJ_MESSAGE) | KIND(LAB_OBJ_ATTACHMENT);
+static const unsigned has_props =
+    KIND(LAB_OBJ_LOGON) | KIND(LAB_OBJ_FOLDER) | KIND(LAB_OBJ_MESSAGE) | KIND(LAB_OBJ_ATTACHMENT);
 
-/* ---- open, create, save ---------------------------------------------------------------------------- */
+/* ---- open, create, save ---------------------------------------------------------------------- */
 
 /* TypedString, [MS-OXCDATA] 2.11.7 */
 static void put_typed_string(cpuu_buf *b, const lab_prop *p)
@@ -71,8 +71,7 @@ void rop_open_message(lab_rop *x)
     rop_check_index(x, index);
     if (x->dry || x->in.failed)
         return;
-    lab_object *from =
-        rop_object_to(x, in, KIND(LAB_OBJ_LOGON) | KIND(LAB_OBJ_FOLDER), index);
+    lab_object *from = rop_object_to(x, in, KIND(LAB_OBJ_LOGON) | KIND(LAB_OBJ_FOLDER), index);
     if (!from)
         return;
     lab_store *store = from->store;
@@ -109,8 +108,7 @@ void rop_create_message(lab_rop *x)
     rop_check_index(x, index);
     if (x->dry || x->in.failed)
         return;
-    lab_object *from =
-        rop_object_to(x, in, KIND(LAB_OBJ_LOGON) | KIND(LAB_OBJ_FOLDER), index);
+    lab_object *from = rop_object_to(x, in, KIND(LAB_OBJ_LOGON) | KIND(LAB_OBJ_FOLDER), index);
     if (!from)
         return;
     lab_store *store = from->store;
@@ -183,7 +181,7 @@ void rop_save_message(lab_rop *x)
         o->writable = false;
 }
 
-/* ---- reading properties ------------------------------------------------------------------------------ */
+/* ---- reading properties ---------------------------------------------------------------------- */
 
 static lab_view view_of(lab_rop *x, lab_object *o)
 {
@@ -341,7 +339,7 @@ void rop_get_list(lab_rop *x)
         cpuu_buf_u32(x->out, tags[i]);
 }
 
-/* ---- writing properties -------------------------------------------------------------------------------- */
+/* ---- writing properties ---------------------------------------------------------------------- */
 
 static lab_props *writable_bag(lab_rop *x, lab_object *o)
 {
@@ -488,7 +486,7 @@ void rop_delete_properties(lab_rop *x)
     after_write(o);
 }
 
-/* ---- recipients: rows are kept as they come ([MS-OXCMSG] 2.2.3.5) ------------------------------------ */
+/* ---- recipients: rows are kept as they come ([MS-OXCMSG] 2.2.3.5) ---------------------------- */
 
 static void drop_recipient(lab_content_of *c, uint32_t row_id)
 {
@@ -585,7 +583,7 @@ void rop_read_recipients(lab_rop *x)
     }
 }
 
-/* ---- attachments ------------------------------------------------------------------------------------------ */
+/* ---- attachments ----------------------------------------------------------------------------- */
 
 static lab_attachment *find_attachment(lab_content_of *c, uint32_t number)
 {

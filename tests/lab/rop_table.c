@@ -7,7 +7,7 @@
 #define FLAG_ASSOCIATED 0x02
 #define FLAG_DEPTH      0x04
 
-/* ---- rows -------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void add_row(lab_table *t, void *row)
 {
@@ -30,7 +30,10 @@ static void add_children(lab_rop *x, lab_table *t, lab_folder *f)
 lab_view rop_row_view(lab_rop *x, lab_object *o, size_t row)
 {
     lab_table *t = &o->table;
-    lab_view v = {.kind = t->rows_of, .store = o->store, .folder = o->folder, .user = x->user,
+    lab_view v = {.kind = t->rows_of,
+                  .store = o->store,
+                  .folder = o->folder,
+                  .user = x->user,
                   .arena = &x->arena};
     switch (t->rows_of) {
     case LAB_OBJ_FOLDER:
@@ -159,7 +162,7 @@ static void refresh(lab_rop *x, lab_object *o)
         rebuild(x, o);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static lab_obj_kind rows_of(uint8_t rop)
 {
@@ -222,7 +225,7 @@ void rop_get_table(lab_rop *x)
         cpuu_buf_u32(x->out, (uint32_t)o->table.n_rows);
 }
 
-/* ---- settings -------------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 void rop_set_columns(lab_rop *x)
 {
@@ -339,7 +342,7 @@ void rop_table_status(lab_rop *x)
     cpuu_buf_u8(x->out, 0);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static uint16_t put_rows(lab_rop *x, lab_object *o, uint16_t count, bool forward)
 {

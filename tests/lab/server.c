@@ -33,7 +33,7 @@ struct lab_server {
     char *cert, *key, *ca_path;
 };
 
-/* ---- authentication: Basic only --------------------------------------------------------------------------- */
+/* ---- authentication: Basic only -------------------------------------------------------------- */
 
 static int base64_digit(char c)
 {
@@ -72,7 +72,7 @@ static lab_user *authenticate(const lab_org *o, const char *header)
     return u && u->kind != LAB_LIST && strcmp(u->password, password) == 0 ? u : NULL;
 }
 
-/* ---- faults ---------------------------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 /* The action that applies to this request, or "". Call with the lock held. */
 static const char *due_fault(lab_org *o, const char *type)
@@ -124,7 +124,7 @@ static void fault_after(lab *l, const char *action, lab_response *r)
     }
 }
 
-/* ---- an organisation's requests -------------------------------------------------------------------------------- */
+/* ---- an organisation's requests -------------------------------------------------------------- */
 
 static void route(const lab_request *q, const lab_twist *t, lab_response *r)
 {
@@ -182,7 +182,7 @@ static void serve_slowly(lab_request *q, lab_response *r)
     wait_ms(delay);
 }
 
-/* ---- control ------------------------------------------------------------------------------------------------------ */
+/* ---- control --------------------------------------------------------------------------------- */
 
 static void json_answer(lab_response *r, json_t *j)
 {
@@ -218,9 +218,9 @@ static void control_stats(lab *l, bool reset, lab_response *r)
 
 static bool known_action(const char *a)
 {
-    static const char *const known[] = {"", "503", "fail", "401", "close", "close-after", "truncate",
-                                        "garbage", "die", "die-after", "lose-context", "too-small",
-                                        "pending"};
+    static const char *const known[] = {
+        "",        "503", "fail",      "401",          "close",     "close-after", "truncate",
+        "garbage", "die", "die-after", "lose-context", "too-small", "pending"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(known[i], a) == 0)
             return true;
@@ -294,7 +294,7 @@ static void control(listener *li, const char *path, const char *org, const lab_r
     pthread_mutex_unlock(&l->lock);
 }
 
-/* ---- libmicrohttpd -------------------------------------------------------------------------------------------------- */
+/* ---- libmicrohttpd --------------------------------------------------------------------------- */
 
 static const char *find_header(const void *from, const char *name)
 {
@@ -328,8 +328,8 @@ static void free_chunks(void *cls)
 static struct MHD_Response *make_response(lab_response *r)
 {
     if (!r->chunked)
-        return MHD_create_response_from_buffer(r->body.size, r->body.size ? r->body.data : (void *)"",
-                                               MHD_RESPMEM_MUST_COPY);
+        return MHD_create_response_from_buffer(
+            r->body.size, r->body.size ? r->body.data : (void *)"", MHD_RESPMEM_MUST_COPY);
     chunk_source *c = lab_calloc(1, sizeof(*c));
     c->data = lab_dup(r->body.data, r->body.size);
     c->size = r->body.size;
@@ -353,8 +353,13 @@ static enum MHD_Result send_response(struct MHD_Connection *conn, lab_response *
 static enum MHD_Result answer(listener *li, struct MHD_Connection *conn, const char *url,
                               const char *method, const cpuu_buf *body)
 {
-    lab_request q = {.org = li->org, .method = method, .path = url, .body = body->data,
-                     .size = body->size, .header = find_header, .from = conn};
+    lab_request q = {.org = li->org,
+                     .method = method,
+                     .path = url,
+                     .body = body->data,
+                     .size = body->size,
+                     .header = find_header,
+                     .from = conn};
     lab_response r = {.status = 404};
     cpuu_buf_init(&r.body, 64u << 20);
     if (!q.body)
@@ -402,7 +407,7 @@ static void on_done(void *cls, struct MHD_Connection *conn, void **state,
     }
 }
 
-/* ---- start and stop --------------------------------------------------------------------------------------------------- */
+/* ---- start and stop -------------------------------------------------------------------------- */
 
 static bool listen_on(lab_server *s, lab_org *org, uint16_t port, bool tls, char *err, size_t size)
 {
@@ -422,9 +427,9 @@ static bool listen_on(lab_server *s, lab_org *org, uint16_t port, bool tls, char
         options[3] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert};
         options[4] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     }
-    li->daemon = MHD_start_daemon(flags, port, NULL, NULL, on_request, li,
-                                  MHD_OPTION_NOTIFY_COMPLETED, on_done, NULL, MHD_OPTION_ARRAY,
-                                  options, MHD_OPTION_END);
+    li->daemon =
+        MHD_start_daemon(flags, port, NULL, NULL, on_request, li, MHD_OPTION_NOTIFY_COMPLETED,
+                         on_done, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
     const union MHD_DaemonInfo *info =
         li->daemon ? MHD_get_daemon_info(li->daemon, MHD_DAEMON_INFO_BIND_PORT) : NULL;
     if (!info) {

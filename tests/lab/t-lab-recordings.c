@@ -1,9 +1,10 @@
 /*
  * The lab against exchanges recorded with an independent server: every recorded request is sent, in
  * the order of its session, and the meaning of the answer is compared with what the recording says.
- * The lab runs as "independent" (its switch for that server's known differences from the documents).
- * People and folders come from recordings.conf; messages and rules are uploaded first, from the
- * recorded values. Steps that were not recorded but must have happened are made in prepare().
+ * The lab runs as "independent" (its switch for that server's known differences from the
+ * documents). People and folders come from recordings.conf; messages and rules are uploaded first,
+ * from the recorded values. Steps that were not recorded but must have happened are made in
+ * prepare().
  */
 #include "tests/lab/recordings.h"
 #include "tests/unit/oracle.h"
@@ -20,14 +21,15 @@
 static const char dn_prefix[] =
     "/o=SourceOrg/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Recipients/cn=";
 
-/* ---- HTTP ------------------------------------------------------------------------------------------------- */
+/* ---- HTTP ------------------------------------------------------------------------------------ */
 
 static void base64(const char *in, char *out)
 {
     static const char d[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t n = strlen(in);
     for (size_t i = 0; i < n; i += 3) {
-        uint32_t v = (uint32_t)(uint8_t)in[i] << 16 | (i + 1 < n ? (uint32_t)(uint8_t)in[i + 1] << 8 : 0) |
+        uint32_t v = (uint32_t)(uint8_t)in[i] << 16 |
+                     (i + 1 < n ? (uint32_t)(uint8_t)in[i + 1] << 8 : 0) |
                      (i + 2 < n ? (uint32_t)(uint8_t)in[i + 2] : 0);
         *out++ = d[v >> 18];
         *out++ = d[(v >> 12) & 63];
@@ -56,10 +58,11 @@ static bool post(replayer *t, const char *path, const char *type, const char *wi
     char plain[100], auth[200], headers[1500];
     snprintf(plain, sizeof(plain), "%s:%s", t->s->login, t->s->login);
     base64(plain, auth);
-    int n = snprintf(headers, sizeof(headers),
-                     "Content-Type: application/mapi-http\r\nX-RequestType: %s\r\n"
-                     "X-ClientInfo: {A}:1\r\nAuthorization: Basic %s\r\nX-MapiHttpCapability: 2\r\n",
-                     type, auth);
+    int n =
+        snprintf(headers, sizeof(headers),
+                 "Content-Type: application/mapi-http\r\nX-RequestType: %s\r\n"
+                 "X-ClientInfo: {A}:1\r\nAuthorization: Basic %s\r\nX-MapiHttpCapability: 2\r\n",
+                 type, auth);
     if (!without || strcmp(without, "X-RequestId"))
         n += snprintf(headers + n, sizeof(headers) - (size_t)n, "X-RequestId: {B}:1\r\n");
     if (t->s->cookie[0])
@@ -83,7 +86,7 @@ static const char *endpoint(const session *s)
     return s->nspi ? "/mapi/nspi/?MailboxId=a@b" : "/mapi/emsmdb/?MailboxId=a@b";
 }
 
-/* ---- steps that were not recorded ---------------------------------------------------------------------- */
+/* ---- steps that were not recorded ------------------------------------------------------------ */
 
 static void put_dn(cpuu_buf *b, const char *who)
 {
@@ -219,8 +222,8 @@ static uint64_t own_id(const replayer *t, const char *hex)
     return 0;
 }
 
-/* Folder ids by walking the tree: the recorded pages 026-028 and the lab's own deep table are in the
- * same order. */
+/* Folder ids by walking the tree: the recorded pages 026-028 and the lab's own deep table are in
+ * the same order. */
 static bool learn_folders(replayer *t)
 {
     static const char *const pages[] = {"026-hierarchy-deep-page-1", "027-hierarchy-deep-page-2"};
@@ -232,7 +235,8 @@ static bool learn_folders(replayer *t)
     cpuu_buf_init(&out, 65536);
     cpuu_buf_add(&b, "\x02\0\0\x01", 4);
     cpuu_buf_u64(&b, own_id(t, "0100000000000009"));
-    cpuu_buf_add(&b, "\0\x04\0\x01\x02\x54\x12\0\x02\0\x01\0\x14\0\x48\x67\x15\0\x02\0\x01\xFF\0", 23);
+    cpuu_buf_add(&b, "\0\x04\0\x01\x02\x54\x12\0\x02\0\x01\0\x14\0\x48\x67\x15\0\x02\0\x01\xFF\0",
+                 23);
     bool ok = execute(t, &b, handles, 3, &out);
     cpuu_reader r;
     cpuu_reader_init(&r, out.data, out.size);
@@ -241,7 +245,8 @@ static bool learn_folders(replayer *t)
     for (size_t p = 0; ok && p < 2; p++) {
         json_t *j = load(t, pages[p]);
         const json_t *rops = json_object_get(json_object_get(j, "response"), "rops");
-        const json_t *list = json_object_get(json_array_get(rops, json_array_size(rops) - 1), "rows");
+        const json_t *list =
+            json_object_get(json_array_get(rops, json_array_size(rops) - 1), "rows");
         for (size_t i = 0; ok && i < json_array_size(list); i++, n++) {
             const json_t *id = json_object_get(json_array_get(json_array_get(list, i), 0), "value");
             cpuu_read_u8(&r, "flag");
@@ -256,8 +261,8 @@ static bool learn_folders(replayer *t)
 }
 
 /* Creates a message with values; learns its id. The values are tagged property values. */
-static bool upload(replayer *t, const char *folder, bool fai, const char *mid, const cpuu_buf *values,
-                   uint16_t count)
+static bool upload(replayer *t, const char *folder, bool fai, const char *mid,
+                   const cpuu_buf *values, uint16_t count)
 {
     cpuu_buf b, out;
     uint32_t handles[2] = {t->s->handles[0].own, 0xFFFFFFFF};
@@ -507,8 +512,9 @@ static session *find_session(replayer *t, const char *name)
     session *s = &t->sessions[t->n_sessions++];
     snprintf(s->name, sizeof(s->name), "%s", name);
     s->login = strcmp(name, "S25") == 0 ? "svcadmin" : strcmp(name, "S06") == 0 ? "bob" : "alice";
-    s->store = strcmp(name, "S26") == 0 ? 'p'
-               : strcmp(name, "S23") == 0 || strcmp(name, "S25") == 0 ? 'b' : 'a';
+    s->store = strcmp(name, "S26") == 0                               ? 'p'
+               : strcmp(name, "S23") == 0 || strcmp(name, "S25") == 0 ? 'b'
+                                                                      : 'a';
     return s;
 }
 
@@ -565,9 +571,11 @@ static bool prepare_rows(replayer *t)
         json_array_foreach(json_object_get(rop, "rows"), k, row)
     {
         cpuu_buf_reset(&b);
-        put_text_value(&b, 0x0037001F, json_string_value(json_object_get(json_array_get(row, 0), "value")));
-        ok = ok && upload(t, "0100000000480000", false,
-                          json_string_value(json_object_get(json_array_get(row, 1), "value")), &b, 1);
+        put_text_value(&b, 0x0037001F,
+                       json_string_value(json_object_get(json_array_get(row, 0), "value")));
+        ok = ok &&
+             upload(t, "0100000000480000", false,
+                    json_string_value(json_object_get(json_array_get(row, 1), "value")), &b, 1);
     }
     json_decref(j);
     cpuu_buf_free(&b);
@@ -586,7 +594,8 @@ static bool stale_sequence(replayer *t)
 
 static bool own_mailbox_ready(replayer *t)
 {
-    return logon(t, cn_of("alice")) && learn_folders(t) && upload_common_views(t) && upload_rules(t);
+    return logon(t, cn_of("alice")) && learn_folders(t) && upload_common_views(t) &&
+           upload_rules(t);
 }
 
 /* What must have happened before an exchange. */
@@ -604,7 +613,8 @@ static bool prepare(replayer *t, const json_t *x)
         ok = connect_session(t);
     switch (t->number) {
     case 9:
-        snprintf(t->s->cookie, sizeof(t->s->cookie), "MapiContext=0123456789abcdef; MapiSequence=1");
+        snprintf(t->s->cookie, sizeof(t->s->cookie),
+                 "MapiContext=0123456789abcdef; MapiSequence=1");
         return true;
     case 10:
         return ok && stale_sequence(t);
@@ -631,7 +641,7 @@ static bool prepare(replayer *t, const json_t *x)
     }
 }
 
-/* ---- sending a recorded request ------------------------------------------------------------------------- */
+/* ---- sending a recorded request -------------------------------------------------------------- */
 
 static void translate_name_id(const replayer *t, uint8_t *p)
 {
@@ -694,21 +704,23 @@ static uint8_t *read_request(const replayer *t, const char *name, size_t *size)
     return p;
 }
 
-/* ---- the other answers ------------------------------------------------------------------------------------ */
+/* ---- the other answers ----------------------------------------------------------------------- */
 
 static bool element(const char *xml, const char *name, char *out, size_t size)
 {
     char tag[80];
     snprintf(tag, sizeof(tag), "<%s>", name);
     const char *p = xml ? strstr(xml, tag) : NULL;
-    snprintf(out, size, "%.*s", p ? (int)strcspn(p + strlen(tag), "<") : 0, p ? p + strlen(tag) : "");
+    snprintf(out, size, "%.*s", p ? (int)strcspn(p + strlen(tag), "<") : 0,
+             p ? p + strlen(tag) : "");
     return p != NULL;
 }
 
 static void check_autodiscover(replayer *t, const json_t *x, const labctl_reply *r)
 {
-    static const char *const names[] = {"AutoDiscoverSMTPAddress", "DisplayName", "LegacyDN",
-                                        "AccountType", "Action", "ErrorCode", "MicrosoftOnline"};
+    static const char *const names[] = {
+        "AutoDiscoverSMTPAddress", "DisplayName", "LegacyDN", "AccountType", "Action", "ErrorCode",
+        "MicrosoftOnline"};
     const char *want = json_string_value(json_object_get(x, "response"));
     if (r->status != 200)
         return;
@@ -719,9 +731,12 @@ static void check_autodiscover(replayer *t, const json_t *x, const labctl_reply 
         if (in_want != in_own || strcmp(a, b) != 0)
             differ(t, "%s: '%s', recorded '%s'", names[i], b, a);
     }
-    static const char *const shapes[] = {"<Protocol Type=\"mapiHttp\" Version=\"1\">", "<MailStore>",
-                                         "<AddressBook>", "/mapi/emsmdb/?MailboxId=",
-                                         "<Type>EXCH</Type>", "<Type>EXPR</Type>"};
+    static const char *const shapes[] = {"<Protocol Type=\"mapiHttp\" Version=\"1\">",
+                                         "<MailStore>",
+                                         "<AddressBook>",
+                                         "/mapi/emsmdb/?MailboxId=",
+                                         "<Type>EXCH</Type>",
+                                         "<Type>EXPR</Type>"};
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         if (!strstr(want, shapes[i]) != !strstr((char *)r->body, shapes[i]))
             differ(t, "%s", shapes[i]);
@@ -796,8 +811,8 @@ static void replay(replayer *t, const char *name)
         bool anonymous = t->number == 4;
         bool sent = anonymous ? labctl_http(t->port, "POST", "/autodiscover/autodiscover.xml", "",
                                             body, size, &r)
-                              : post(t, ad ? "/autodiscover/autodiscover.xml" : endpoint(t->s), type,
-                                     t->number == 12 ? "X-RequestId" : NULL, body, size, &r);
+                              : post(t, ad ? "/autodiscover/autodiscover.xml" : endpoint(t->s),
+                                     type, t->number == 12 ? "X-RequestId" : NULL, body, size, &r);
         if (!sent)
             differ(t, "no answer");
         else
@@ -839,7 +854,8 @@ int main(void)
     }
     free(entries);
     int rc = labctl_stop(t.lab);
-    printf("%s: t-lab-recordings: %u of %u exchanges mean the same (%u values differ by rule), lab %d\n",
+    printf("%s: t-lab-recordings: %u of %u exchanges mean the same (%u values differ by rule), lab "
+           "%d\n",
            good == N_RECORDED && total == N_RECORDED && rc == 0 ? "PASS" : "FAIL", good, total,
            t.notes, rc);
     return good == N_RECORDED && total == N_RECORDED && rc == 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 /*
- * The lab by the documents: what it refuses, its limits, its faults, its dumps. The client here is a
- * few lines of its own; expected codes come from [MS-OXCMAPIHTTP] 2.2.3.3.3, [MS-OXCROPS],
+ * The lab by the documents: what it refuses, its limits, its faults, its dumps. The client here is
+ * a few lines of its own; expected codes come from [MS-OXCMAPIHTTP] 2.2.3.3.3, [MS-OXCROPS],
  * [MS-OXCSTOR] 3.2.5.1.3 and [MS-OXCRPC] 3.1.4.2.
  */
 #include "config.h"
@@ -43,7 +43,7 @@ static void stop(void)
     lab_process = NULL;
 }
 
-/* ---- a client -------------------------------------------------------------------------------------------- */
+/* ---- a client -------------------------------------------------------------------------------- */
 
 /* Sends a request; X-ResponseCode, -1 without one, -2 when the connection was closed. */
 static int send_request(const char *type, const char *extra, const cpuu_buf *b, labctl_reply *r)
@@ -55,8 +55,8 @@ static int send_request(const char *type, const char *extra, const cpuu_buf *b, 
              login, *type ? "X-RequestType: " : "", type, *type ? "\r\n" : "",
              extra ? extra : "X-RequestId: {A}:1\r\n", *cookie ? "Cookie: " : "", cookie,
              *cookie ? "\r\n" : "");
-    ck_assert(labctl_http(port, "POST", "/mapi/emsmdb/?MailboxId=x@y", headers, b ? (const void *)b->data : "",
-                          b ? b->size : 0, r));
+    ck_assert(labctl_http(port, "POST", "/mapi/emsmdb/?MailboxId=x@y", headers,
+                          b ? (const void *)b->data : "", b ? b->size : 0, r));
     char all[500] = "";
     for (unsigned i = 0; i < 2 && labctl_header(r, "Set-Cookie", i, value, sizeof(value)); i++) {
         value[strcspn(value, ";")] = 0;
@@ -252,7 +252,7 @@ static uint64_t make_message(uint64_t folder, const char *subject)
     return mid;
 }
 
-/* ---- transport ------------------------------------------------------------------------------------------------ */
+/* ---- transport ------------------------------------------------------------------------------- */
 
 START_TEST(transport_codes_are_the_documented_ones)
 {
@@ -313,7 +313,7 @@ START_TEST(logon_follows_the_documents)
 }
 END_TEST
 
-/* ---- limits ------------------------------------------------------------------------------------------------------ */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static uint32_t run_padded(size_t payload, uint32_t n)
 {
@@ -424,7 +424,7 @@ START_TEST(the_independent_server_fails_the_whole_execute_instead)
 }
 END_TEST
 
-/* ---- messages ------------------------------------------------------------------------------------------------------ */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 START_TEST(a_second_save_is_a_conflict)
 {
@@ -503,7 +503,7 @@ START_TEST(ids_of_the_two_organisations_differ)
 }
 END_TEST
 
-/* ---- dumps and faults ------------------------------------------------------------------------------------------------ */
+/* ---- dumps and faults ------------------------------------------------------------------------ */
 
 START_TEST(equal_states_have_equal_dumps)
 {
@@ -543,8 +543,8 @@ static void put_whole_message(cpuu_buf *b, uint64_t folder, const char *subject)
 
 START_TEST(close_after_has_done_it_and_close_has_not)
 {
-    static const char *const actions[] = {"close", "close-after", "too-small", "503", "lose-context",
-                                          "garbage"};
+    static const char *const actions[] = {"close", "close-after",  "too-small",
+                                          "503",   "lose-context", "garbage"};
     for (size_t i = 0; i < 6; i++) {
         uint64_t inbox, views;
         cpuu_buf rops, b;
@@ -575,7 +575,8 @@ END_TEST
 START_TEST(a_fault_waits_for_its_request)
 {
     ck_assert_uint_eq(do_connect(dn_of("source", "alice")), 0);
-    ck_assert(labctl_fault(lab_process, "{\"action\":\"503\",\"at\":3,\"count\":2,\"type\":\"PING\"}"));
+    ck_assert(
+        labctl_fault(lab_process, "{\"action\":\"503\",\"at\":3,\"count\":2,\"type\":\"PING\"}"));
     const int want[] = {0, 0, -1, -1, 0};
     for (size_t i = 0; i < 5; i++)
         ck_assert_int_eq(code_of("PING", NULL, NULL), want[i]);
@@ -597,7 +598,8 @@ START_TEST(https_with_its_own_ca)
 {
     start(false);
     char url[200];
-    snprintf(url, sizeof(url), "%s/autodiscover/autodiscover.xml", labctl_url(lab_process, "target"));
+    snprintf(url, sizeof(url), "%s/autodiscover/autodiscover.xml",
+             labctl_url(lab_process, "target"));
     for (int trusted = 0; trusted < 2; trusted++) {
         long status = 0;
         CURL *c = curl_easy_init();
@@ -631,9 +633,11 @@ END_TEST
 START_TEST(a_wrong_content_file_names_its_line)
 {
     static const char *const wrong[] = {
-        "[org a]\nnonsense = 1\n", "[org a]\n[user a/b]\n[mailbox a/b]\nfai @nowhere\n",
+        "[org a]\nnonsense = 1\n",
+        "[org a]\n[user a/b]\n[mailbox a/b]\nfai @nowhere\n",
         "[org a]\n[user a/b]\n[mailbox a/b]\nfai @inbox\nprop 684C0102 eid:nobody:Inbox\n",
-        "[org a]\n[user a/b]\n[mailbox a/b]\nprop Class x\n", "x = 1\n",
+        "[org a]\n[user a/b]\n[mailbox a/b]\nprop Class x\n",
+        "x = 1\n",
         "[org a]\n[user a/b]\n[mailbox a/b]\nfai @inbox\nprop Class\n"};
     static const char *const line[] = {":2:", ":4:", ":5:", ":4:", ":1:", ":5:"};
     for (size_t i = 0; i < 6; i++) {

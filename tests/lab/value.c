@@ -109,7 +109,7 @@ void lab_props_free(lab_props *p)
     memset(p, 0, sizeof(*p));
 }
 
-/* ---- types ([MS-OXCDATA] 2.11.1) -------------------------------------------------------------- */
+/* ---- types ([MS-OXCDATA] 2.11.1) ------------------------------------------------------------- */
 
 uint32_t lab_fixed_size(uint16_t type)
 {
@@ -261,13 +261,13 @@ int lab_value_compare(const lab_val *a, const lab_val *b)
         return x < y ? -1 : x > y;
     }
     size_t n = a->size < b->size ? a->size : b->size;
-    int d = !n                    ? 0
+    int d = !n                   ? 0
             : type == PT_STRING8 ? cpuu_ncasecmp((const char *)a->data, (const char *)b->data, n)
                                  : memcmp(a->data, b->data, n);
     return d ? d : a->size == b->size ? 0 : a->size < b->size ? -1 : 1;
 }
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 lab_val lab_val_bytes(cpuu_arena *a, uint32_t tag, const void *p, size_t n)
 {
@@ -364,7 +364,7 @@ bool lab_value_convert(cpuu_arena *a, const lab_val *v, uint16_t type, lab_val *
     return true;
 }
 
-/* ---- restrictions ([MS-OXCDATA] 2.12) ---------------------------------------------------------- */
+/* ---- restrictions ([MS-OXCDATA] 2.12) -------------------------------------------------------- */
 
 bool lab_relop(uint8_t relop, const lab_val *have, const lab_val *want)
 {
@@ -527,7 +527,7 @@ bool lab_restriction(cpuu_reader *r, lab_getter get, void *obj, bool *match, uns
     return !r->failed;
 }
 
-/* ---- rule actions ([MS-OXORULE] 2.2.5) ---------------------------------------------------------- */
+/* ---- rule actions ([MS-OXORULE] 2.2.5) ------------------------------------------------------- */
 
 /* FORWARD and DELEGATE: RecipientCount, then per recipient Reserved, PropertyCount, values. In
  * standard rules the counts are 16 bit (observed; 32 bit is refused by the recorded server too). */

@@ -78,7 +78,7 @@ static void put_predecessors(cpuu_buf *b, const lab_view *v)
     put_change_key(b, v);
 }
 
-/* ---- folders ----------------------------------------------------------------------------------- */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 static uint32_t count_messages(const lab_folder *f, bool fai, bool unread)
 {
@@ -157,7 +157,8 @@ static bool special_folders(const lab_view *v, uint32_t tag, lab_val *out)
         return many_eids(v, 0x36D81102, list, 5, out);
     }
     if (TAG_ID(tag) == 0x36E4) {
-        const lab_folder *list[4] = {NULL, NULL, NULL, lab_folder_by_role(v->store, "freebusydata")};
+        const lab_folder *list[4] = {NULL, NULL, NULL,
+                                     lab_folder_by_role(v->store, "freebusydata")};
         return many_eids(v, 0x36E41102, list, 4, out);
     }
     return false;
@@ -222,7 +223,7 @@ static bool folder_get(const lab_view *v, uint32_t tag, lab_val *out)
     }
 }
 
-/* ---- messages ----------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static const lab_prop *stored(const lab_view *v, uint16_t id)
 {
@@ -321,7 +322,7 @@ static bool message_get(const lab_view *v, uint32_t tag, lab_val *out)
     }
 }
 
-/* ---- the others ----------------------------------------------------------------------------------- */
+/* ---- the others ------------------------------------------------------------------------------ */
 
 static void put_owner(cpuu_buf *b, const lab_view *v)
 {
@@ -472,10 +473,9 @@ static const uint32_t message_tags[] = {
     0x674A0014, 0x67480014, 0x0FFF0102, 0x0FF90102, 0x0FF60102, 0x0E090102, 0x0FFB0102, 0x65E00102,
     0x65E10102, 0x65E20102, 0x65E30102, 0x300B0102, 0x30070040, 0x30080040, 0x0FFE0003, 0x0FF40003,
     0x0E070003, 0x0E080003, 0x0E1B000B, 0x67AA000B, 0x0037001F, 0x003D001F, 0};
-static const uint32_t store_tags[] = {0x0FF80102, 0x0FFE0003, 0x661B0102, 0x661C001F, 0x3001001F,
-                                      0x0FFB0102, 0x0FFF0102, 0x35E00102, 0x35E20102, 0x35E30102,
-                                      0x35E40102, 0x35E50102, 0x35E60102, 0x35E70102, 0x66300102,
-                                      0};
+static const uint32_t store_tags[] = {
+    0x0FF80102, 0x0FFE0003, 0x661B0102, 0x661C001F, 0x3001001F, 0x0FFB0102, 0x0FFF0102, 0x35E00102,
+    0x35E20102, 0x35E30102, 0x35E40102, 0x35E50102, 0x35E60102, 0x35E70102, 0x66300102, 0};
 static const uint32_t attachment_tags[] = {0x0E210003, 0x0E200003, 0x0FFE0003, 0};
 static const uint32_t none[] = {0};
 
@@ -526,7 +526,7 @@ bool lab_read_only(const lab_view *v, uint32_t tag)
     case 0x3007:
     case 0x3008:
         return v->kind != LAB_OBJ_MESSAGE; /* a client may set them on a message */
-    case 0x300B: /* [MS-OXCMSG] 2.2.1.9 (R1724) */
+    case 0x300B:                           /* [MS-OXCMSG] 2.2.1.9 (R1724) */
     case 0x0FF8:
         return true;
     default:
@@ -534,8 +534,8 @@ bool lab_read_only(const lab_view *v, uint32_t tag)
     }
     if (v->kind == LAB_OBJ_LOGON)
         return true;
-    if (v->kind == LAB_OBJ_FOLDER && (role_of_tag(TAG_ID(tag)) || TAG_ID(tag) == 0x36D8 ||
-                                      TAG_ID(tag) == 0x36E4))
+    if (v->kind == LAB_OBJ_FOLDER &&
+        (role_of_tag(TAG_ID(tag)) || TAG_ID(tag) == 0x36D8 || TAG_ID(tag) == 0x36E4))
         return false;
     for (const uint32_t *t = computed_tags(v); *t; t++)
         if (TAG_ID(*t) == TAG_ID(tag))
