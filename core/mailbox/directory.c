@@ -1,10 +1,11 @@
 /*
- * LOOKUP: who is that? All keys of a run go through one session: ResolveNames for everybody (it also
- * finds X500 aliases and brings the rows along), then DNToMId and QueryRows for the DNs that are left.
+ * LOOKUP: who is that? All keys of a run go through one session: ResolveNames for everybody (it
+ * also finds X500 aliases and brings the rows along), then DNToMId and QueryRows for the DNs that
+ * are left.
  *
- * Nothing a server says is believed unchecked: ResolveNames matches parts of names, DNToMId was seen
- * to compare a part of the DN only. A person counts as found when an address of the entry is exactly
- * the one that was asked for.
+ * Nothing a server says is believed unchecked: ResolveNames matches parts of names, DNToMId was
+ * seen to compare a part of the DN only. A person counts as found when an address of the entry is
+ * exactly the one that was asked for.
  */
 #include "mailbox/mapihttp/nspi.h"
 #include "mailbox/pool.h"
@@ -24,7 +25,7 @@ enum { COL_DN, COL_SMTP, COL_NAME, COL_TYPE, COL_TYPE_EX, COL_PROXIES, N_COLS };
 static const uint32_t columns[N_COLS] = {
     CPUU_TAG(0x3003, CPUU_PT_STRING), CPUU_TAG(0x39fe, CPUU_PT_STRING),
     CPUU_TAG(0x3001, CPUU_PT_STRING), CPUU_TAG(0x3900, CPUU_PT_INT32),
-    CPUU_TAG(0x3905, CPUU_PT_INT32), CPUU_TAG(0x800f, CPUU_PT_MULTIPLE | CPUU_PT_STRING)};
+    CPUU_TAG(0x3905, CPUU_PT_INT32),  CPUU_TAG(0x800f, CPUU_PT_MULTIPLE | CPUU_PT_STRING)};
 
 typedef enum phase { IDLE, BINDING, RESOLVING, MAPPING, READING, LEAVING } phase;
 
@@ -45,7 +46,7 @@ struct cpuu_directory {
     cpuu_nspi_answer answer;
     wanted *all;
     size_t n_all, cap;
-    size_t next_name, next_dn; /* how far each phase has come */
+    size_t next_name, next_dn;        /* how far each phase has come */
     size_t chosen[NAMES_PER_REQUEST]; /* keys of the request under way */
     size_t n_chosen;
     phase phase;
@@ -54,7 +55,8 @@ struct cpuu_directory {
 
 static void step(cpuu_directory *d);
 
-/* ---- one entry --------------------------------------------------------------------------------- */
+/* ---- one entry ---------------------------------------------------------------------------------
+ */
 
 typedef struct text {
     const char *s;
@@ -154,7 +156,8 @@ static bool take(const cpuu_nspi_answer *a, size_t row, wanted *w)
     return ok;
 }
 
-/* ---- answers ----------------------------------------------------------------------------------- */
+/* ---- answers -----------------------------------------------------------------------------------
+ */
 
 static bool good_columns(const cpuu_nspi_answer *a)
 {
@@ -216,7 +219,8 @@ static bool read_back(cpuu_directory *d)
     return true;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests ----------------------------------------------------------------------------------
+ */
 
 static void done(cpuu_call *call);
 
@@ -249,8 +253,10 @@ static void bind(cpuu_directory *d)
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
     cpuu_error err = CPUU_ERROR_INIT;
     if (!d->session) {
-        cpuu_session_options o = {.kind = CPUU_SESSION_DIRECTORY, .url = d->endpoint->nspi_url,
-                                  .user_dn = d->endpoint->account_dn, .name = "address book",
+        cpuu_session_options o = {.kind = CPUU_SESSION_DIRECTORY,
+                                  .url = d->endpoint->nspi_url,
+                                  .user_dn = d->endpoint->account_dn,
+                                  .name = "address book",
                                   .credentials = d->endpoint->credentials,
                                   .number = ++d->mail->contexts};
         memcpy(o.client_guid, d->mail->client_guid, sizeof(o.client_guid));
@@ -348,12 +354,15 @@ static bool understand(cpuu_directory *d, const cpuu_call *call, cpuu_error *err
         if (nomem)
             d->mail->fatal = cpuu_nomem(err);
         else
-            cpuu_fail(err, CPUU_E_FORMAT, "address book: the answer cannot be read: %s at byte %u %s",
-                      r.error.field, r.error.offset, r.error.what);
+            cpuu_fail(err, CPUU_E_FORMAT,
+                      "address book: the answer cannot be read: %s at byte %u %s", r.error.field,
+                      r.error.offset, r.error.what);
         return false;
     }
-    ok = d->phase == RESOLVING ? resolved(d) : d->phase == MAPPING ? mapped(d)
-         : d->phase == READING ? read_back(d) : true;
+    ok = d->phase == RESOLVING ? resolved(d)
+         : d->phase == MAPPING ? mapped(d)
+         : d->phase == READING ? read_back(d)
+                               : true;
     if (!ok)
         cpuu_fail(err, CPUU_E_FORMAT, "address book: the answer does not fit the question");
     return ok;
@@ -393,13 +402,15 @@ static void done(cpuu_call *call)
     }
 }
 
-/* ---- for the pool ------------------------------------------------------------------------------ */
+/* ---- for the pool ------------------------------------------------------------------------------
+ */
 
 cpuu_rc cpuu_mail_directory(cpuu_mail *mail, const cpuu_endpoint *endpoint, cpuu_directory **out,
                             cpuu_error *err)
 {
     if (!endpoint || !endpoint->nspi_url)
-        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "no address-book address is known for this organisation");
+        return cpuu_fail(err, CPUU_E_UNSUPPORTED,
+                         "no address-book address is known for this organisation");
     cpuu_directory *d = cpuu_calloc(1, sizeof(*d));
     if (!d)
         return cpuu_nomem(err);

@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-/* ---- pool -------------------------------------------------------------------------------------- */
+/* ---- pool --------------------------------------------------------------------------------------
+ */
 
 cpuu_rc cpuu_mail_new(cpuu_http *http, const cpuu_mail_options *options, cpuu_log *log,
                       cpuu_mail **out, cpuu_error *err)
@@ -99,16 +100,17 @@ bool cpuu_mailbox_role(const cpuu_mailbox *box, uint32_t role, cpuu_blob *eid)
     return true;
 }
 
-/* ---- logon ------------------------------------------------------------------------------------- */
+/* ---- logon -------------------------------------------------------------------------------------
+ */
 
 void cpuu_box_logon_fill(const cpuu_mailbox *box, cpuu_buf *b, uint8_t slot)
 {
     if (box->info.is_public) {
-        cpuu_rop_logon(b, slot, 0, CPUU_OPEN_PUBLIC | CPUU_OPEN_HOME | CPUU_OPEN_PER_MDB_REPLID, "");
+        cpuu_rop_logon(b, slot, 0, CPUU_OPEN_PUBLIC | CPUU_OPEN_HOME | CPUU_OPEN_PER_MDB_REPLID,
+                       "");
         return;
     }
-    uint32_t flags = CPUU_OPEN_PER_MDB_REPLID | (box->admin ? CPUU_OPEN_ADMIN : 0) |
-                     CPUU_OPEN_HOME;
+    uint32_t flags = CPUU_OPEN_PER_MDB_REPLID | (box->admin ? CPUU_OPEN_ADMIN : 0) | CPUU_OPEN_HOME;
     cpuu_rop_logon(b, slot, CPUU_LOGON_PRIVATE, flags, box->dn);
 }
 
@@ -124,15 +126,17 @@ static bool logon_failed(cpuu_mailbox *box, const cpuu_rop_answer *a, bool *agai
         return false;
     }
     if (a->code == 0x478 && a->logon.server[0])
-        box->rc = cpuu_fail(&box->error, CPUU_E_NETWORK,
-                            "%s: the mailbox is on another server (%s); check the Autodiscover answer",
-                            box->name, a->logon.server);
+        box->rc =
+            cpuu_fail(&box->error, CPUU_E_NETWORK,
+                      "%s: the mailbox is on another server (%s); check the Autodiscover answer",
+                      box->name, a->logon.server);
     else
         box->rc = cpuu_mapi_fail(&box->error, a->code, "%s: logon failed", box->name);
     return false;
 }
 
-bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_answer *a, bool *again)
+bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_answer *a,
+                           bool *again)
 {
     (void)lane;
     *again = false;
@@ -141,8 +145,8 @@ bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_an
     if (box->known || box->folder_ids[0])
         return true;
     if (a->logon.is_private == box->info.is_public) {
-        box->rc = cpuu_fail(&box->error, CPUU_E_FORMAT, "%s: the server opened another kind of store",
-                            box->name);
+        box->rc = cpuu_fail(&box->error, CPUU_E_FORMAT,
+                            "%s: the server opened another kind of store", box->name);
         return false;
     }
     memcpy(box->folder_ids, a->logon.folder_ids, sizeof(box->folder_ids));
@@ -151,29 +155,33 @@ bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_an
     box->ids.is_public = box->info.is_public;
     box->info.owner = (a->logon.response_flags & 0x02) != 0;
     if (box->admin_tried)
-        cpuu_logf(box->mail->log, CPUU_LV_TRACE, "%s: logged on %s administrative access", box->name,
-                  box->admin ? "with" : "without");
+        cpuu_logf(box->mail->log, CPUU_LV_TRACE, "%s: logged on %s administrative access",
+                  box->name, box->admin ? "with" : "without");
     queue_open(box);
     return true;
 }
 
-/* ---- special folders --------------------------------------------------------------------------- */
+/* ---- special folders ---------------------------------------------------------------------------
+ */
 
 enum { WHAT_ROOT = 1, WHAT_INBOX, WHAT_VIEWS, WHAT_ROOT_PROPS, WHAT_INBOX_PROPS, WHAT_ID };
 
 /* [MS-OXOSFLD] 2.2.3 and 2.2.4 */
-static const uint32_t special_tags[] = {0x36d00102, 0x36d10102, 0x36d20102, 0x36d30102, 0x36d40102,
-                                        0x36d70102, 0x36d81102, 0x36e41102};
+static const uint32_t special_tags[] = {0x36d00102, 0x36d10102, 0x36d20102, 0x36d30102,
+                                        0x36d40102, 0x36d70102, 0x36d81102, 0x36e41102};
 #define N_SPECIAL (sizeof(special_tags) / sizeof(special_tags[0]))
 static const uint8_t special_roles[] = {CPUU_ROLE_CALENDAR, CPUU_ROLE_CONTACTS, CPUU_ROLE_JOURNAL,
-                                        CPUU_ROLE_NOTES, CPUU_ROLE_TASKS, CPUU_ROLE_DRAFTS};
+                                        CPUU_ROLE_NOTES,    CPUU_ROLE_TASKS,    CPUU_ROLE_DRAFTS};
 /* Place in FolderIds of a private logon, [MS-OXCSTOR] 2.2.1.1.3 */
-static const struct { uint8_t role, slot; } logon_roles[] = {
-    {CPUU_ROLE_ROOT, 0}, {CPUU_ROLE_IPM_SUBTREE, 3}, {CPUU_ROLE_INBOX, 4}, {CPUU_ROLE_OUTBOX, 5},
-    {CPUU_ROLE_SENT, 6}, {CPUU_ROLE_DELETED, 7}, {CPUU_ROLE_COMMON_VIEWS, 8},
-    {CPUU_ROLE_FINDER, 10}, {CPUU_ROLE_SHORTCUTS, 12}};
+static const struct {
+    uint8_t role, slot;
+} logon_roles[] = {
+    {CPUU_ROLE_ROOT, 0},         {CPUU_ROLE_IPM_SUBTREE, 3}, {CPUU_ROLE_INBOX, 4},
+    {CPUU_ROLE_OUTBOX, 5},       {CPUU_ROLE_SENT, 6},        {CPUU_ROLE_DELETED, 7},
+    {CPUU_ROLE_COMMON_VIEWS, 8}, {CPUU_ROLE_FINDER, 10},     {CPUU_ROLE_SHORTCUTS, 12}};
 
-static uint8_t folder_props(cpuu_unit *u, cpuu_batch *b, uint64_t fid, uint16_t open, uint16_t props)
+static uint8_t folder_props(cpuu_unit *u, cpuu_batch *b, uint64_t fid, uint16_t open,
+                            uint16_t props)
 {
     uint8_t slot = cpuu_batch_open_folder(b, u, fid, open);
     cpuu_rop_get_properties(&b->body, slot, special_tags, N_SPECIAL);
@@ -286,8 +294,9 @@ static void open_result(cpuu_mailbox *box)
                             "%s: no right to open Inbox and Common Views; full access is needed",
                             box->name);
     else if (!box->has_role[CPUU_ROLE_INBOX])
-        box->rc = cpuu_fail(&box->error, CPUU_E_FORMAT,
-                            "%s: the server does not tell the ids of the special folders", box->name);
+        box->rc =
+            cpuu_fail(&box->error, CPUU_E_FORMAT,
+                      "%s: the server does not tell the ids of the special folders", box->name);
 }
 
 static void open_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
@@ -306,8 +315,10 @@ static void open_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
     u->box->rc = err->rc < 0 ? err->rc : CPUU_E_FAILED;
 }
 
-static const cpuu_unit_class open_class = {.name = "special folders", .fill = open_fill,
-                                           .answer = open_answer, .finish = open_finish,
+static const cpuu_unit_class open_class = {.name = "special folders",
+                                           .fill = open_fill,
+                                           .answer = open_answer,
+                                           .finish = open_finish,
                                            .fail = open_fail};
 
 static void queue_open(cpuu_mailbox *box)
@@ -319,7 +330,8 @@ static void queue_open(cpuu_mailbox *box)
         box->mail->fatal = box->rc = cpuu_nomem(&box->error);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening -----------------------------------------------------------------------------------
+ */
 
 /* <mailboxguid>@<domain> as Exchange 2013 and later write it, from the URL's MailboxId; else the
  * host name. */
@@ -338,10 +350,11 @@ static char *server_name(const char *url)
 static bool build_store_eid(cpuu_mailbox *box)
 {
     char *server = server_name(box->endpoint->emsmdb_url);
-    bool own = box->dn && box->endpoint->account_dn && cpuu_caseeq(box->dn, box->endpoint->account_dn);
+    bool own =
+        box->dn && box->endpoint->account_dn && cpuu_caseeq(box->dn, box->endpoint->account_dn);
     uint32_t type = box->info.is_public ? CPUU_STORE_PUBLIC | CPUU_STORE_HOME_LOGON
-                    : own ? CPUU_STORE_HOME_LOGON | CPUU_STORE_TAKE_OWNERSHIP
-                          : CPUU_STORE_TAKE_OWNERSHIP;
+                    : own               ? CPUU_STORE_HOME_LOGON | CPUU_STORE_TAKE_OWNERSHIP
+                                        : CPUU_STORE_TAKE_OWNERSHIP;
     bool ok = server && cpuu_eid_build_store(&box->store_eid, server, box->dn,
                                              box->info.is_public ? NULL : box->smtp, type);
     cpuu_free(server);
@@ -363,9 +376,9 @@ static cpuu_mailbox *box_new(cpuu_mail *mail, const cpuu_mail_open *open)
     box->info.is_public = open->mailbox_dn == NULL;
     box->dn = cpuu_strdup(open->mailbox_dn);
     box->smtp = cpuu_strdup(open->smtp);
-    box->name = box->info.is_public ? cpuu_strdup("public folders")
-                                    : cpuu_asprintf("mailbox %s", open->smtp ? open->smtp
-                                                                             : open->mailbox_dn);
+    box->name = box->info.is_public
+                    ? cpuu_strdup("public folders")
+                    : cpuu_asprintf("mailbox %s", open->smtp ? open->smtp : open->mailbox_dn);
     cpuu_buf_init(&box->store_eid, 8192);
     for (uint32_t i = 0; i < CPUU_MAX_LANES; i++) {
         box->lanes[i].box = box;
@@ -389,7 +402,9 @@ static void open_one(cpuu_mail *mail, cpuu_mail_open *open, cpuu_mailbox **made)
     if (!open->endpoint || !open->endpoint->emsmdb_url || !open->endpoint->account_dn) {
         open->rc = cpuu_fail(&open->error, CPUU_E_UNSUPPORTED,
                              "mailbox %s: no MAPI over HTTP address is known for it",
-                             open->smtp ? open->smtp : open->mailbox_dn ? open->mailbox_dn : "");
+                             open->smtp         ? open->smtp
+                             : open->mailbox_dn ? open->mailbox_dn
+                                                : "");
         return;
     }
     cpuu_mailbox *box = box_new(mail, open);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define NAMES_PER_ROP 80u  /* a name takes at most 17 + 1 + 255 bytes, usually under 60 */
+#define NAMES_PER_ROP 80u /* a name takes at most 17 + 1 + 255 bytes, usually under 60 */
 #define IDS_PER_ROP   200u
 
 static void names_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
@@ -61,8 +61,8 @@ static void names_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
 }
 
 /* Looking names up repeats safely, and so does creating them: a name has one id. */
-static const cpuu_unit_class names_class = {.name = "names", .fill = names_fill,
-                                            .answer = names_answer, .finish = names_finish};
+static const cpuu_unit_class names_class = {
+    .name = "names", .fill = names_fill, .answer = names_answer, .finish = names_finish};
 
 void cpuu_names_start(cpuu_work *w)
 {

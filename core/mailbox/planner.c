@@ -12,15 +12,15 @@
 #include <poll.h>
 #include <string.h>
 
-#define MAX_TRIES     3u
-#define MAX_FAILURES  3u   /* connections lost in a row before a lane is given up */
-#define MAX_PAUSES    6u
-#define MAX_PAUSE_MS  20000
-#define MAX_SHRINK    6u
-#define MAX_LEAKED    100u /* the server's default limit is 250 open messages */
-#define MAX_RELEASES  100u /* per request */
-#define TAIL_RESERVE  2048u /* room in the request kept for the chain that goes last */
-#define TAIL_ANSWER   8000u /* and in the answer */
+#define MAX_TRIES    3u
+#define MAX_FAILURES 3u /* connections lost in a row before a lane is given up */
+#define MAX_PAUSES   6u
+#define MAX_PAUSE_MS 20000
+#define MAX_SHRINK   6u
+#define MAX_LEAKED   100u  /* the server's default limit is 250 open messages */
+#define MAX_RELEASES 100u  /* per request */
+#define TAIL_RESERVE 2048u /* room in the request kept for the chain that goes last */
+#define TAIL_ANSWER  8000u /* and in the answer */
 
 static void lane_go(cpuu_lane *lane);
 
@@ -293,8 +293,8 @@ static void pack_reads(cpuu_lane *lane)
     cpuu_batch *b = &lane->batch;
     cpuu_unit *tail = choose_tail(lane), *next;
     uint32_t paged = count_paged(lane, tail), answers = share_limit(lane);
-    uint32_t mine = tail ? answers - (answers > TAIL_ANSWER * 2 ? TAIL_ANSWER : answers / 2)
-                         : answers;
+    uint32_t mine =
+        tail ? answers - (answers > TAIL_ANSWER * 2 ? TAIL_ANSWER : answers / 2) : answers;
     size_t limit = request_limit(lane) - (tail ? TAIL_RESERVE : 0);
 
     b->share = paged ? mine / paged : mine;
@@ -475,8 +475,9 @@ static void batch_refused(cpuu_lane *lane, const cpuu_call *call)
         batch_failed(lane, &call->error, call->maybe_done, true);
         return;
     }
-    lane->shrink = b->n_units <= 1 ? MAX_SHRINK : lane->shrink + 1 < MAX_SHRINK ? lane->shrink + 1
-                                                                                 : MAX_SHRINK;
+    lane->shrink = b->n_units <= 1                 ? MAX_SHRINK
+                   : lane->shrink + 1 < MAX_SHRINK ? lane->shrink + 1
+                                                   : MAX_SHRINK;
     requeue(lane, 0);
 }
 
@@ -528,7 +529,13 @@ static bool hand_out(cpuu_lane *lane, size_t *at, const cpuu_rop_answer *a, cpuu
     return true;
 }
 
-typedef enum outcome { READ_ALL, READ_SHORT, READ_LOGON_AGAIN, READ_LOGON_FAILED, READ_BAD } outcome;
+typedef enum outcome {
+    READ_ALL,
+    READ_SHORT,
+    READ_LOGON_AGAIN,
+    READ_LOGON_FAILED,
+    READ_BAD
+} outcome;
 
 static outcome logon_answer(cpuu_lane *lane, const cpuu_rop_reply *reply, const cpuu_rop_answer *a)
 {
@@ -631,12 +638,16 @@ static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
             lane_wait(lane, lane->box->mail->answer.duration);
         finish_units(lane, call, true);
         break;
-    case READ_LOGON_AGAIN: requeue(lane, 0); break;
+    case READ_LOGON_AGAIN:
+        requeue(lane, 0);
+        break;
     case READ_LOGON_FAILED:
         requeue(lane, 0);
         lane_dead(lane, &lane->box->error);
         break;
-    case READ_BAD: batch_failed(lane, &err, true, true); break;
+    case READ_BAD:
+        batch_failed(lane, &err, true, true);
+        break;
     }
 }
 
@@ -665,7 +676,9 @@ static void call_done(cpuu_call *call)
 {
     cpuu_lane *lane = call->user;
     switch (lane->state) {
-    case CPUU_LANE_CONNECTING: connected(lane, call); break;
+    case CPUU_LANE_CONNECTING:
+        connected(lane, call);
+        break;
     case CPUU_LANE_LEAVING:
         context_gone(lane);
         lane->state = CPUU_LANE_NEW;
@@ -680,7 +693,8 @@ static void call_done(cpuu_call *call)
             batch_lost(lane, call);
         }
         break;
-    default: break;
+    default:
+        break;
     }
     cpuu_call_clear(call);
     if (lane->box->mail->fatal == CPUU_OK)
@@ -711,8 +725,10 @@ static bool lane_session(cpuu_lane *lane, cpuu_error *err)
     const cpuu_mailbox *box = lane->box;
     if (lane->session)
         return true;
-    cpuu_session_options o = {.kind = CPUU_SESSION_MAILBOX, .url = box->endpoint->emsmdb_url,
-                              .user_dn = box->endpoint->account_dn, .name = box->name,
+    cpuu_session_options o = {.kind = CPUU_SESSION_MAILBOX,
+                              .url = box->endpoint->emsmdb_url,
+                              .user_dn = box->endpoint->account_dn,
+                              .name = box->name,
                               .credentials = box->endpoint->credentials,
                               .number = ++box->mail->contexts};
     memcpy(o.client_guid, box->mail->client_guid, sizeof(o.client_guid));

@@ -1,12 +1,13 @@
 /*
  * Inside of core/mailbox: how operations become requests.
  *
- *   cpuu_mail_op -> work (its state) -> units (one chain of ROPs each) -> batch (one Execute) -> lane
+ *   cpuu_mail_op -> work (its state) -> units (one chain of ROPs each) -> batch (one Execute) ->
+ * lane
  *
  * A unit is self-contained: it opens what it needs and judges its own answers, so it can be packed
  * with any others and repeated on any lane. What must live longer than a request (an open table, a
- * message that is written in several parts) is tied to its lane and to that lane's generation, which
- * changes whenever the server context is lost. A lane is one session context of one mailbox.
+ * message that is written in several parts) is tied to its lane and to that lane's generation,
+ * which changes whenever the server context is lost. A lane is one session context of one mailbox.
  */
 #ifndef CPUU_MAILBOX_POOL_H
 #define CPUU_MAILBOX_POOL_H
@@ -31,7 +32,7 @@ typedef struct cpuu_batch cpuu_batch;
 
 /* One request ROP that gets an answer. */
 typedef struct cpuu_step {
-    cpuu_unit *unit;         /* NULL: the lane's own Logon */
+    cpuu_unit *unit; /* NULL: the lane's own Logon */
     uint8_t rop;
     uint8_t slot;            /* where an opened object's handle will be found */
     uint16_t what;           /* for the unit */
@@ -60,8 +61,7 @@ typedef struct cpuu_unit_class {
     bool paged;       /* a table: takes a share of a batch, or the rest of it as its tail */
     bool alone;       /* fills a batch of its own */
     void (*fill)(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b);
-    void (*answer)(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
-                   const cpuu_rop_answer *a);
+    void (*answer)(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step, const cpuu_rop_answer *a);
     /* All answers are in; handles: the server's table. Queues what comes next. */
     void (*finish)(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply);
     /* It cannot be carried out. Default: the work fails. */
@@ -78,8 +78,8 @@ struct cpuu_unit {
     uint32_t cost;     /* bytes of request, roughly */
     uint64_t key;      /* writes with the same key keep their order; 0 = free */
     unsigned tries;
-    unsigned left;     /* answers still to come */
-    bool hit;          /* an answer came */
+    unsigned left; /* answers still to come */
+    bool hit;      /* an answer came */
 };
 
 typedef enum cpuu_lane_state {
@@ -103,12 +103,12 @@ struct cpuu_lane {
     uint32_t generation; /* counts contexts; handles of an older one are worthless */
     uint32_t *releases;  /* handles to release at the head of the next request */
     size_t n_releases, releases_cap;
-    unsigned leaked;     /* handles the server may still hold that we have lost */
-    unsigned shrink;     /* how often the expected size was halved */
-    unsigned failures;   /* in a row */
+    unsigned leaked;   /* handles the server may still hold that we have lost */
+    unsigned shrink;   /* how often the expected size was halved */
+    unsigned failures; /* in a row */
     unsigned pauses;
-    int64_t wait_until;  /* cpuu_clock_ms() */
-    cpuu_unit *pinned;   /* a unit in several parts has this lane to itself */
+    int64_t wait_until; /* cpuu_clock_ms() */
+    cpuu_unit *pinned;  /* a unit in several parts has this lane to itself */
 };
 
 struct cpuu_mailbox {
@@ -139,10 +139,10 @@ struct cpuu_mail {
     cpuu_mail_options options;
     cpuu_mailbox *boxes;
     cpuu_directory *directories;
-    cpuu_rop_answer answer; /* one at a time: everything runs on one thread */
+    cpuu_rop_answer answer;  /* one at a time: everything runs on one thread */
     uint8_t client_guid[16]; /* X-ClientInfo: one for all contexts, each with its number */
     uint32_t contexts;
-    cpuu_rc fatal;          /* CPUU_E_NOMEM or CPUU_E_STOP: everything ends */
+    cpuu_rc fatal; /* CPUU_E_NOMEM or CPUU_E_STOP: everything ends */
 };
 
 /* One object of a READ. */
@@ -152,12 +152,12 @@ typedef struct cpuu_read_row {
     cpuu_rc rc;
     cpuu_value *values;
     uint32_t n_values;
-    uint32_t *tags;   /* all-properties mode: what the object has; else work->tags */
+    uint32_t *tags; /* all-properties mode: what the object has; else work->tags */
     uint32_t n_tags;
-    uint32_t *again;  /* indexes of values to read from the object itself */
+    uint32_t *again; /* indexes of values to read from the object itself */
     uint32_t n_again;
     uint32_t *again_tags;
-    uint8_t *stream;  /* a value being read in parts */
+    uint8_t *stream; /* a value being read in parts */
     uint64_t stream_size, stream_pos;
 } cpuu_read_row;
 
@@ -172,12 +172,12 @@ struct cpuu_work {
     cpuu_arena scratch; /* lives as long as the work */
 
     /* READ */
-    cpuu_arena page;    /* values of the rows of a page, when rows are not collected */
-    uint32_t *columns;  /* of the table: id columns, then tags */
+    cpuu_arena page;   /* values of the rows of a page, when rows are not collected */
+    uint32_t *columns; /* of the table: id columns, then tags */
     uint32_t n_columns, n_id_columns;
     cpuu_read_row *rows;
     size_t n_rows, rows_cap;
-    size_t scanned;     /* rows whose values were looked at */
+    size_t scanned; /* rows whose values were looked at */
     size_t items_cap;
     uint32_t pos;       /* rows of the table read so far */
     uint32_t total;     /* rows the server said there are; 0 = unknown */
@@ -234,7 +234,8 @@ cpuu_rc cpuu_work_folder(const cpuu_work *w, cpuu_blob *eid);
 bool cpuu_work_is_calendar(const cpuu_work *w);
 const char *cpuu_work_where(const cpuu_work *w); /* "mailbox a@b" */
 
-/* ---- read.c, write.c, names.c: first units of a resolved work; and its next step ---------------- */
+/* ---- read.c, write.c, names.c: first units of a resolved work; and its next step ----------------
+ */
 
 void cpuu_read_start(cpuu_work *w);
 /* All units of a page are through: delivers its rows, queues the next page if there is one. */
@@ -245,14 +246,16 @@ void cpuu_write_end(cpuu_work *w);
 cpuu_rc cpuu_write_check(cpuu_mail_op *op);
 void cpuu_names_start(cpuu_work *w);
 
-/* ---- open.c ------------------------------------------------------------------------------------ */
+/* ---- open.c ------------------------------------------------------------------------------------
+ */
 
 /* The Logon of a lane was answered. False: it failed for good (box->error). */
 bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_answer *a,
                            bool *again);
 void cpuu_box_logon_fill(const cpuu_mailbox *box, cpuu_buf *b, uint8_t slot);
 
-/* ---- directory.c ------------------------------------------------------------------------------- */
+/* ---- directory.c -------------------------------------------------------------------------------
+ */
 
 void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n);
 bool cpuu_directory_idle(const cpuu_directory *d);

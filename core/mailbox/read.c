@@ -1,25 +1,26 @@
 /*
- * READ: tables, single objects, and what a table cuts off. Promises: values are whole (what may have
- * been cut at 510 bytes is read again from the object, what does not fit in an answer by stream);
- * a table is read to its end, never taken for shorter because a page was; rows come in table order.
+ * READ: tables, single objects, and what a table cuts off. Promises: values are whole (what may
+ * have been cut at 510 bytes is read again from the object, what does not fit in an answer by
+ * stream); a table is read to its end, never taken for shorter because a page was; rows come in
+ * table order.
  */
 #include "mailbox/pool.h"
 
 #include <string.h>
 
-#define TAG_FOLDER_ID     CPUU_TAG(0x6748, CPUU_PT_INT64) /* PidTagFolderId */
-#define TAG_MID           CPUU_TAG(0x674a, CPUU_PT_INT64) /* PidTagMid */
-#define TAG_RULE_ID       CPUU_TAG(0x6674, CPUU_PT_INT64)
-#define TAG_MEMBER_ID     CPUU_TAG(0x6671, CPUU_PT_INT64)
-#define TAG_ENTRYID       CPUU_TAG(0x0fff, CPUU_PT_BINARY)
-#define TABLE_CUT         510u  /* bytes; strings 255 characters ([MS-OXCTABL] R121-R122) */
-#define STRING_CUT        255u
-#define MAX_VALUE         (64u << 20)
-#define STREAM_CHUNK      0x7000u
-#define ROW_GUESS         48u   /* bytes of a variable column, until rows were seen */
-#define MAX_ROWS          0x7fff
-#define AGAIN_BYTES       1500u /* expected size of a value that was cut */
-#define ALL_BYTES         3000u /* and of an object's properties together */
+#define TAG_FOLDER_ID CPUU_TAG(0x6748, CPUU_PT_INT64) /* PidTagFolderId */
+#define TAG_MID       CPUU_TAG(0x674a, CPUU_PT_INT64) /* PidTagMid */
+#define TAG_RULE_ID   CPUU_TAG(0x6674, CPUU_PT_INT64)
+#define TAG_MEMBER_ID CPUU_TAG(0x6671, CPUU_PT_INT64)
+#define TAG_ENTRYID   CPUU_TAG(0x0fff, CPUU_PT_BINARY)
+#define TABLE_CUT     510u /* bytes; strings 255 characters ([MS-OXCTABL] R121-R122) */
+#define STRING_CUT    255u
+#define MAX_VALUE     (64u << 20)
+#define STREAM_CHUNK  0x7000u
+#define ROW_GUESS     48u /* bytes of a variable column, until rows were seen */
+#define MAX_ROWS      0x7fff
+#define AGAIN_BYTES   1500u /* expected size of a value that was cut */
+#define ALL_BYTES     3000u /* and of an object's properties together */
 
 /* All columns of a rules or permissions table, for n_tags 0: [MS-OXORULE] 2.2.1.3.1,
  * [MS-OXCPERM] 2.2.4 */
@@ -99,7 +100,8 @@ static bool too_big(const cpuu_value *v)
     return error_of(v) == CPUU_MAPI_NO_MEMORY;
 }
 
-static cpuu_unit *queue_unit(cpuu_work *w, const cpuu_unit_class *cls, size_t row, uint32_t expected)
+static cpuu_unit *queue_unit(cpuu_work *w, const cpuu_unit_class *cls, size_t row,
+                             uint32_t expected)
 {
     cpuu_unit *u = cpuu_unit_new(w->box, w, cls);
     if (!u)
@@ -282,8 +284,11 @@ static void stream_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *r
     cpuu_unit_done(u);
 }
 
-static const cpuu_unit_class stream_class = {.name = "stream", .tail = true, .fill = stream_fill,
-                                             .answer = stream_answer, .finish = stream_finish,
+static const cpuu_unit_class stream_class = {.name = "stream",
+                                             .tail = true,
+                                             .fill = stream_fill,
+                                             .answer = stream_answer,
+                                             .finish = stream_finish,
                                              .fail = object_fail};
 
 /* ---- properties of an object ----------------------------------------------------------------- */
@@ -352,8 +357,10 @@ static void props_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
     queue_stream(w, u->row);
 }
 
-static const cpuu_unit_class props_class = {.name = "properties", .fill = props_fill,
-                                            .answer = props_answer, .finish = props_finish,
+static const cpuu_unit_class props_class = {.name = "properties",
+                                            .fill = props_fill,
+                                            .answer = props_answer,
+                                            .finish = props_finish,
                                             .fail = props_fail};
 
 static bool make_values(cpuu_work *w, cpuu_read_row *row, uint32_t n)
@@ -443,8 +450,10 @@ static void list_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *rep
     cpuu_unit_done(u);
 }
 
-static const cpuu_unit_class list_class = {.name = "property list", .fill = list_fill,
-                                           .answer = list_answer, .finish = list_finish,
+static const cpuu_unit_class list_class = {.name = "property list",
+                                           .fill = list_fill,
+                                           .answer = list_answer,
+                                           .finish = list_finish,
                                            .fail = object_fail};
 
 static void queue_object(cpuu_work *w, size_t index)
@@ -477,9 +486,14 @@ static uint8_t table_rop(const cpuu_work *w, uint8_t *flags)
     const cpuu_mail_op *op = w->op;
     *flags = CPUU_TABLE_UNICODE | CPUU_TABLE_NO_NOTIFICATIONS;
     switch (op->what) {
-    case CPUU_HIDDEN: *flags |= CPUU_TABLE_ASSOCIATED; return CPUU_ROP_GET_CONTENTS_TABLE;
-    case CPUU_ITEMS: return CPUU_ROP_GET_CONTENTS_TABLE;
-    case CPUU_RULES: *flags = CPUU_TABLE_UNICODE; return CPUU_ROP_GET_RULES_TABLE;
+    case CPUU_HIDDEN:
+        *flags |= CPUU_TABLE_ASSOCIATED;
+        return CPUU_ROP_GET_CONTENTS_TABLE;
+    case CPUU_ITEMS:
+        return CPUU_ROP_GET_CONTENTS_TABLE;
+    case CPUU_RULES:
+        *flags = CPUU_TABLE_UNICODE;
+        return CPUU_ROP_GET_RULES_TABLE;
     case CPUU_PERMISSIONS:
         *flags = cpuu_work_is_calendar(w) ? CPUU_TABLE_FREEBUSY : 0;
         return CPUU_ROP_GET_PERMISSIONS_TABLE;
@@ -537,10 +551,14 @@ static bool may_be_cut(const cpuu_value *v)
     uint32_t type = CPUU_TAG_TYPE(v->tag);
     switch (type) {
     case CPUU_PT_STRING:
-    case CPUU_PT_STRING8: return v->size >= STRING_CUT;
-    case CPUU_PT_BINARY: return v->size >= TABLE_CUT;
-    case CPUU_PT_ERROR: return too_big(v);
-    default: return (type & CPUU_PT_MULTIPLE) && v->size >= STRING_CUT;
+    case CPUU_PT_STRING8:
+        return v->size >= STRING_CUT;
+    case CPUU_PT_BINARY:
+        return v->size >= TABLE_CUT;
+    case CPUU_PT_ERROR:
+        return too_big(v);
+    default:
+        return (type & CPUU_PT_MULTIPLE) && v->size >= STRING_CUT;
     }
 }
 
@@ -618,8 +636,8 @@ static void table_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
     (void)lane;
     cpuu_work *w = u->work;
     if (a->code)
-        cpuu_work_fail_code(w, a->code, step->what == WHAT_OPEN ? "opening a folder"
-                                                                : "reading a table");
+        cpuu_work_fail_code(w, a->code,
+                            step->what == WHAT_OPEN ? "opening a folder" : "reading a table");
     else if (step->what == WHAT_TABLE)
         w->total = a->count;
     else if (step->what == WHAT_ROWS)
@@ -675,8 +693,11 @@ static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
     cpuu_unit_done(u);
 }
 
-static const cpuu_unit_class table_class = {.name = "table", .paged = true, .fill = table_fill,
-                                            .answer = table_answer, .finish = table_finish};
+static const cpuu_unit_class table_class = {.name = "table",
+                                            .paged = true,
+                                            .fill = table_fill,
+                                            .answer = table_answer,
+                                            .finish = table_finish};
 
 /* ---- EntryIDs of rows ------------------------------------------------------------------------ */
 
@@ -703,8 +724,10 @@ static void replica_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
         row->rc = CPUU_E_NOTFOUND;
 }
 
-static const cpuu_unit_class replica_class = {.name = "replica", .fill = replica_fill,
-                                              .answer = replica_answer, .finish = finish_only,
+static const cpuu_unit_class replica_class = {.name = "replica",
+                                              .fill = replica_fill,
+                                              .answer = replica_answer,
+                                              .finish = finish_only,
                                               .fail = object_fail};
 
 static bool queue_replica(cpuu_work *w, size_t row, size_t index)
@@ -862,10 +885,18 @@ static bool make_columns(cpuu_work *w)
     uint32_t n = op->n_tags, first = 0;
     switch (op->what) {
     case CPUU_ITEMS:
-    case CPUU_HIDDEN: first = TAG_MID; break;
-    case CPUU_RULES: first = TAG_RULE_ID; break;
-    case CPUU_PERMISSIONS: first = TAG_MEMBER_ID; break;
-    default: first = TAG_FOLDER_ID; break;
+    case CPUU_HIDDEN:
+        first = TAG_MID;
+        break;
+    case CPUU_RULES:
+        first = TAG_RULE_ID;
+        break;
+    case CPUU_PERMISSIONS:
+        first = TAG_MEMBER_ID;
+        break;
+    default:
+        first = TAG_FOLDER_ID;
+        break;
     }
     if (n == 0 && op->what == CPUU_RULES) {
         tags = rule_tags;

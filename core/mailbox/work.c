@@ -62,10 +62,16 @@ static void work_start(cpuu_work *w)
 {
     w->ready = true;
     switch (w->op->verb) {
-    case CPUU_MAIL_READ: cpuu_read_start(w); break;
+    case CPUU_MAIL_READ:
+        cpuu_read_start(w);
+        break;
     case CPUU_MAIL_NAME_IDS:
-    case CPUU_MAIL_ID_NAMES: cpuu_names_start(w); break;
-    default: cpuu_write_start(w); break;
+    case CPUU_MAIL_ID_NAMES:
+        cpuu_names_start(w);
+        break;
+    default:
+        cpuu_write_start(w);
+        break;
     }
 }
 
@@ -123,9 +129,8 @@ static void resolve_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *
     cpuu_unit_done(u);
 }
 
-static const cpuu_unit_class resolve_class = {.name = "resolve", .fill = resolve_fill,
-                                              .answer = resolve_answer,
-                                              .finish = resolve_finish};
+static const cpuu_unit_class resolve_class = {
+    .name = "resolve", .fill = resolve_fill, .answer = resolve_answer, .finish = resolve_finish};
 
 static void queue_resolve(cpuu_work *w, const uint8_t ltid[24])
 {
@@ -185,15 +190,18 @@ static bool needs_folder(const cpuu_mail_op *op)
 {
     switch (op->verb) {
     case CPUU_MAIL_NAME_IDS:
-    case CPUU_MAIL_ID_NAMES: return false;
+    case CPUU_MAIL_ID_NAMES:
+        return false;
     case CPUU_MAIL_READ:
         return op->what != CPUU_STORE &&
                (op->n_ids == 0 || op->what == CPUU_RULES || op->what == CPUU_PERMISSIONS);
-    case CPUU_MAIL_CREATE: return op->what != CPUU_STORE;
+    case CPUU_MAIL_CREATE:
+        return op->what != CPUU_STORE;
     case CPUU_MAIL_UPDATE:
         return op->what == CPUU_RULES || op->what == CPUU_PERMISSIONS ||
                (op->what == CPUU_FOLDER && op->id.size == 0);
-    default: return op->what == CPUU_RULES || op->what == CPUU_PERMISSIONS || op->what == CPUU_FOLDERS;
+    default:
+        return op->what == CPUU_RULES || op->what == CPUU_PERMISSIONS || op->what == CPUU_FOLDERS;
     }
 }
 
@@ -210,9 +218,9 @@ static bool resolve_folder(cpuu_work *w)
     if (!resolve_one(w, eid, false, &w->fid, NULL, &how))
         return false;
     if (how != CPUU_ID_OK)
-        cpuu_work_fail(w, CPUU_E_NOTFOUND, how == CPUU_ID_FOREIGN
-                                               ? "the folder belongs to another mailbox"
-                                               : "that is no EntryID of a folder");
+        cpuu_work_fail(w, CPUU_E_NOTFOUND,
+                       how == CPUU_ID_FOREIGN ? "the folder belongs to another mailbox"
+                                              : "that is no EntryID of a folder");
     return true;
 }
 
@@ -229,9 +237,9 @@ static bool resolve_target(cpuu_work *w)
     if (!resolve_one(w, op->id, is_message(op->what), fid, &w->mid, &how))
         return false;
     if (how != CPUU_ID_OK)
-        cpuu_work_fail(w, CPUU_E_NOTFOUND, how == CPUU_ID_FOREIGN
-                                               ? "the object belongs to another mailbox"
-                                               : "that is no EntryID of such an object");
+        cpuu_work_fail(w, CPUU_E_NOTFOUND,
+                       how == CPUU_ID_FOREIGN ? "the object belongs to another mailbox"
+                                              : "that is no EntryID of such an object");
     return true;
 }
 
@@ -272,7 +280,9 @@ static cpuu_rc check_op(const cpuu_mail_op *op, cpuu_error *err)
     if (op->verb < CPUU_MAIL_READ || op->verb > CPUU_MAIL_LOOKUP)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "no such mailbox operation (%d)", (int)op->verb);
     if (op->verb == CPUU_MAIL_LOOKUP)
-        return op->directory ? CPUU_OK : cpuu_fail(err, CPUU_E_NOTFOUND, "there is no address book to look people up in");
+        return op->directory ? CPUU_OK
+                             : cpuu_fail(err, CPUU_E_NOTFOUND,
+                                         "there is no address book to look people up in");
     if (!op->box)
         return cpuu_fail(err, CPUU_E_NOTFOUND, "the mailbox was not opened");
     if (writes && !op->box->writable)
@@ -347,8 +357,8 @@ cpuu_rc cpuu_mail_run(cpuu_mail *mail, cpuu_mail_op *ops, size_t n, cpuu_error *
     for (size_t i = 0; i < n; i++) {
         op_reset(&ops[i]);
         ops[i].rc = works ? check_op(&ops[i], &ops[i].error) : cpuu_nomem(&ops[i].error);
-        if (ops[i].rc == CPUU_OK && (ops[i].verb == CPUU_MAIL_CREATE ||
-                                     ops[i].verb == CPUU_MAIL_UPDATE))
+        if (ops[i].rc == CPUU_OK &&
+            (ops[i].verb == CPUU_MAIL_CREATE || ops[i].verb == CPUU_MAIL_UPDATE))
             ops[i].rc = cpuu_write_check(&ops[i]);
     }
     if (!works)

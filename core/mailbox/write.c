@@ -19,8 +19,16 @@
 #define TAG_COMMENT   CPUU_TAG(0x3004, CPUU_PT_STRING)
 #define TAG_TYPE      CPUU_TAG(0x3601, CPUU_PT_INT32)
 
-enum { WHAT_OPEN = 1, WHAT_MAKE, WHAT_SET, WHAT_UNSET, WHAT_SAVE, WHAT_REMOVE, WHAT_MODIFY,
-       WHAT_STREAM };
+enum {
+    WHAT_OPEN = 1,
+    WHAT_MAKE,
+    WHAT_SET,
+    WHAT_UNSET,
+    WHAT_SAVE,
+    WHAT_REMOVE,
+    WHAT_MODIFY,
+    WHAT_STREAM
+};
 
 /* A message written in several requests: what has been done so far, and what the request under way
  * adds to it. Nothing is visible before Save, so losing it all is harmless. */
@@ -30,7 +38,7 @@ struct cpuu_parts {
     uint32_t value, next_value; /* index into set */
     uint32_t at, next_at;       /* bytes of that value */
     bool stream_open, next_stream_open;
-    bool small, next_small;     /* the small values are set */
+    bool small, next_small; /* the small values are set */
     bool last;
     const cpuu_lane *lane;
     uint32_t generation;
@@ -74,7 +82,8 @@ static const cpuu_value *find(const cpuu_mail_op *op, uint32_t tag)
     return NULL;
 }
 
-/* ---- answers common to all writes -------------------------------------------------------------- */
+/* ---- answers common to all writes --------------------------------------------------------------
+ */
 
 static void refused(cpuu_work *w, const cpuu_rop_answer *a)
 {
@@ -84,23 +93,31 @@ static void refused(cpuu_work *w, const cpuu_rop_answer *a)
             continue;
         w->problems = true;
         if (!cpuu_work_failed(w))
-            w->op->rc = cpuu_mapi_fail(&w->op->error, p->code,
-                                       "%s: property 0x%08X was not accepted", cpuu_work_where(w),
-                                       p->tag);
+            w->op->rc =
+                cpuu_mapi_fail(&w->op->error, p->code, "%s: property 0x%08X was not accepted",
+                               cpuu_work_where(w), p->tag);
     }
 }
 
 static const char *deed(uint16_t what)
 {
     switch (what) {
-    case WHAT_OPEN: return "opening what is to be changed";
-    case WHAT_MAKE: return "creating an object";
-    case WHAT_SET: return "setting properties";
-    case WHAT_UNSET: return "removing properties";
-    case WHAT_SAVE: return "saving a message";
-    case WHAT_REMOVE: return "deleting an object";
-    case WHAT_STREAM: return "writing a large value";
-    default: return "changing a rule or permission";
+    case WHAT_OPEN:
+        return "opening what is to be changed";
+    case WHAT_MAKE:
+        return "creating an object";
+    case WHAT_SET:
+        return "setting properties";
+    case WHAT_UNSET:
+        return "removing properties";
+    case WHAT_SAVE:
+        return "saving a message";
+    case WHAT_REMOVE:
+        return "deleting an object";
+    case WHAT_STREAM:
+        return "writing a large value";
+    default:
+        return "changing a rule or permission";
     }
 }
 
@@ -126,7 +143,8 @@ static void write_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
         cpuu_work_fail(w, CPUU_E_CONFLICT, "the folder is not empty and was not deleted");
 }
 
-/* ---- a message that was not deleted: is it there at all? ---------------------------------------- */
+/* ---- a message that was not deleted: is it there at all? ----------------------------------------
+ */
 
 static void look_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
 {
@@ -154,10 +172,11 @@ static void look_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *rep
     cpuu_unit_done(u);
 }
 
-static const cpuu_unit_class look_class = {.name = "look", .fill = look_fill,
-                                           .answer = look_answer, .finish = look_finish};
+static const cpuu_unit_class look_class = {
+    .name = "look", .fill = look_fill, .answer = look_answer, .finish = look_finish};
 
-/* ---- taking back what was created in part ------------------------------------------------------ */
+/* ---- taking back what was created in part ------------------------------------------------------
+ */
 
 static void undo_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
 {
@@ -197,8 +216,11 @@ static void undo_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
     (void)maybe_done; /* the work has failed already; `saved` says that something is there */
 }
 
-static const cpuu_unit_class undo_class = {.name = "take back", .writes = true, .fill = undo_fill,
-                                           .answer = undo_answer, .finish = undo_finish,
+static const cpuu_unit_class undo_class = {.name = "take back",
+                                           .writes = true,
+                                           .fill = undo_fill,
+                                           .answer = undo_answer,
+                                           .finish = undo_finish,
                                            .fail = undo_fail};
 
 /* The new object's id has a replica number that was not seen before. */
@@ -219,8 +241,8 @@ static void replica_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
         cpuu_ids_learn(&u->box->ids, (uint16_t)u->work->made_id, a->long_term_id);
 }
 
-static const cpuu_unit_class replica_class = {.name = "replica", .fill = replica_fill,
-                                              .answer = replica_answer, .finish = undo_finish};
+static const cpuu_unit_class replica_class = {
+    .name = "replica", .fill = replica_fill, .answer = replica_answer, .finish = undo_finish};
 
 static void write_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
 {
@@ -245,7 +267,8 @@ static void write_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
     cpuu_unit_done(u);
 }
 
-/* ---- messages in one chain --------------------------------------------------------------------- */
+/* ---- messages in one chain ---------------------------------------------------------------------
+ */
 
 /* The set without what the server computes and without `skip`; scratch memory. */
 static const cpuu_value *sendable(cpuu_work *w, const uint32_t *skip, size_t n_skip, uint32_t *n)
@@ -322,11 +345,14 @@ static void message_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     end_message(u, b, slot);
 }
 
-static const cpuu_unit_class message_class = {.name = "message", .writes = true,
-                                              .fill = message_fill, .answer = write_answer,
+static const cpuu_unit_class message_class = {.name = "message",
+                                              .writes = true,
+                                              .fill = message_fill,
+                                              .answer = write_answer,
                                               .finish = write_finish};
 
-/* ---- messages in several requests -------------------------------------------------------------- */
+/* ---- messages in several requests --------------------------------------------------------------
+ */
 
 static bool by_stream(const cpuu_value *v)
 {
@@ -358,7 +384,8 @@ static uint32_t room_left(const cpuu_batch *b)
     return used < PART_ROOM ? (uint32_t)(PART_ROOM - used) : 0;
 }
 
-/* All values that are not streamed, as many SetProperties as that takes: they fit, or they do not. */
+/* All values that are not streamed, as many SetProperties as that takes: they fit, or they do not.
+ */
 static void small_values(cpuu_unit *u, cpuu_batch *b, uint8_t slot)
 {
     cpuu_work *w = u->work;
@@ -413,8 +440,7 @@ static bool stream_piece(cpuu_unit *u, cpuu_batch *b, struct cpuu_parts *p)
 /* Where the last answered request left it; from the beginning when the context was lost. */
 static void parts_resume(struct cpuu_parts *p, const cpuu_lane *lane)
 {
-    if (p->message != CPUU_NO_HANDLE &&
-        (p->lane != lane || p->generation != lane->generation)) {
+    if (p->message != CPUU_NO_HANDLE && (p->lane != lane || p->generation != lane->generation)) {
         p->message = p->stream = CPUU_NO_HANDLE;
         p->value = p->at = 0;
         p->stream_open = p->small = false;
@@ -431,8 +457,8 @@ static void parts_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     struct cpuu_parts *p = u->work->parts;
     const cpuu_mail_op *op = u->work->op;
     parts_resume(p, lane);
-    p->message_slot = p->message == CPUU_NO_HANDLE ? begin_message(u, b)
-                                                   : cpuu_batch_slot(b, p->message);
+    p->message_slot =
+        p->message == CPUU_NO_HANDLE ? begin_message(u, b) : cpuu_batch_slot(b, p->message);
     if (p->next_stream_open)
         p->stream_slot = cpuu_batch_slot(b, p->stream);
     if (!p->next_small) {
@@ -484,11 +510,16 @@ static void parts_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
     u->work->op->maybe_done = maybe_done && u->work->parts->last;
 }
 
-static const cpuu_unit_class parts_class = {.name = "large message", .writes = true, .alone = true,
-                                            .fill = parts_fill, .answer = write_answer,
-                                            .finish = parts_finish, .fail = parts_fail};
+static const cpuu_unit_class parts_class = {.name = "large message",
+                                            .writes = true,
+                                            .alone = true,
+                                            .fill = parts_fill,
+                                            .answer = write_answer,
+                                            .finish = parts_finish,
+                                            .fail = parts_fail};
 
-/* ---- folders and the store --------------------------------------------------------------------- */
+/* ---- folders and the store ---------------------------------------------------------------------
+ */
 
 static const char *text_of(cpuu_work *w, uint32_t tag)
 {
@@ -569,10 +600,14 @@ static void object_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
         folder_change(u, b);
 }
 
-static const cpuu_unit_class object_class = {.name = "object", .writes = true, .fill = object_fill,
-                                             .answer = write_answer, .finish = write_finish};
+static const cpuu_unit_class object_class = {.name = "object",
+                                             .writes = true,
+                                             .fill = object_fill,
+                                             .answer = write_answer,
+                                             .finish = write_finish};
 
-/* ---- rules and permissions --------------------------------------------------------------------- */
+/* ---- rules and permissions ---------------------------------------------------------------------
+ */
 
 /* The values of the row a ModifyRules or ModifyPermissions carries: the id first, then what may be
  * set. A member's name belongs to its EntryID and is not sent ([MS-OXCPERM] 2.2.2). */
@@ -589,9 +624,8 @@ static uint32_t row_values(cpuu_work *w, cpuu_value *out)
     for (uint32_t i = 0; i < op->n_set && op->verb != CPUU_MAIL_DELETE; i++) {
         uint32_t tag = op->set[i].tag;
         bool allowed = rules ? tag != TAG_RULE_ID
-                             : tag == TAG_RIGHTS ||
-                                   (tag == CPUU_TAG(0x0fff, CPUU_PT_BINARY) &&
-                                    op->verb == CPUU_MAIL_CREATE);
+                             : tag == TAG_RIGHTS || (tag == CPUU_TAG(0x0fff, CPUU_PT_BINARY) &&
+                                                     op->verb == CPUU_MAIL_CREATE);
         if (allowed)
             out[n++] = op->set[i];
     }
@@ -610,10 +644,11 @@ static void row_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
         return;
     }
     uint8_t rop = op->what == CPUU_RULES ? CPUU_ROP_MODIFY_RULES : CPUU_ROP_MODIFY_PERMISSIONS;
-    uint8_t flags = op->what == CPUU_PERMISSIONS && cpuu_work_is_calendar(w) ? CPUU_TABLE_FREEBUSY
-                                                                             : 0;
-    uint8_t row = op->verb == CPUU_MAIL_CREATE ? CPUU_ROW_ADD
-                  : op->verb == CPUU_MAIL_UPDATE ? CPUU_ROW_MODIFY : CPUU_ROW_REMOVE;
+    uint8_t flags =
+        op->what == CPUU_PERMISSIONS && cpuu_work_is_calendar(w) ? CPUU_TABLE_FREEBUSY : 0;
+    uint8_t row = op->verb == CPUU_MAIL_CREATE   ? CPUU_ROW_ADD
+                  : op->verb == CPUU_MAIL_UPDATE ? CPUU_ROW_MODIFY
+                                                 : CPUU_ROW_REMOVE;
     uint8_t folder = cpuu_batch_open_folder(b, u, w->fid, WHAT_OPEN);
     cpuu_rop_modify_table(&b->body, rop, folder, flags, row, values, row_values(w, values));
     cpuu_batch_step(b, u, rop, folder, WHAT_MODIFY, NULL, 0);
@@ -621,10 +656,14 @@ static void row_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     b->expected += 10;
 }
 
-static const cpuu_unit_class row_class = {.name = "table row", .writes = true, .fill = row_fill,
-                                          .answer = write_answer, .finish = write_finish};
+static const cpuu_unit_class row_class = {.name = "table row",
+                                          .writes = true,
+                                          .fill = row_fill,
+                                          .answer = write_answer,
+                                          .finish = write_finish};
 
-/* ---- beginning and end ------------------------------------------------------------------------- */
+/* ---- beginning and end -------------------------------------------------------------------------
+ */
 
 static bool parts_new(cpuu_work *w)
 {
@@ -687,7 +726,8 @@ void cpuu_write_start(cpuu_work *w)
     if (!complete(w))
         return;
     for (uint32_t i = 0; i < op->n_set; i++) /* text doubles, and every value has a tag */
-        bytes += op->set[i].size * (CPUU_TAG_TYPE(op->set[i].tag) == CPUU_PT_STRING ? 2ull : 1ull) + 8;
+        bytes +=
+            op->set[i].size * (CPUU_TAG_TYPE(op->set[i].tag) == CPUU_PT_STRING ? 2ull : 1ull) + 8;
     const cpuu_unit_class *cls = class_of(w, bytes);
     cpuu_unit *u = cls ? cpuu_unit_new(w->box, w, cls) : NULL;
     if (!u)

@@ -13,18 +13,25 @@ static bool is_multiple(uint32_t type)
 uint32_t cpuu_prop_fixed_size(uint32_t type)
 {
     switch (type & ~CPUU_PT_MULTIPLE) {
-    case CPUU_PT_BOOL: return is_multiple(type) ? 0 : 1;
-    case CPUU_PT_INT16: return 2;
+    case CPUU_PT_BOOL:
+        return is_multiple(type) ? 0 : 1;
+    case CPUU_PT_INT16:
+        return 2;
     case CPUU_PT_INT32:
-    case CPUU_PT_FLOAT32: return 4;
-    case CPUU_PT_ERROR: return is_multiple(type) ? 0 : 4;
+    case CPUU_PT_FLOAT32:
+        return 4;
+    case CPUU_PT_ERROR:
+        return is_multiple(type) ? 0 : 4;
     case CPUU_PT_FLOAT64:
     case CPUU_PT_CURRENCY:
     case CPUU_PT_FLOATINGTIME:
     case CPUU_PT_INT64:
-    case CPUU_PT_TIME: return 8;
-    case CPUU_PT_GUID: return 16;
-    default: return 0;
+    case CPUU_PT_TIME:
+        return 8;
+    case CPUU_PT_GUID:
+        return 16;
+    default:
+        return 0;
     }
 }
 
@@ -41,8 +48,10 @@ bool cpuu_prop_known_type(uint32_t type)
     case CPUU_PT_RULEACTION:
     case CPUU_PT_MULTIPLE | CPUU_PT_STRING8:
     case CPUU_PT_MULTIPLE | CPUU_PT_STRING:
-    case CPUU_PT_MULTIPLE | CPUU_PT_BINARY: return true;
-    default: return false;
+    case CPUU_PT_MULTIPLE | CPUU_PT_BINARY:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -139,14 +148,16 @@ static bool skip_restriction(cpuu_reader *r, cpuu_wire wire, unsigned depth)
         return cpuu_reader_fail(r, "Restriction", "is nested too deeply");
     uint8_t type = cpuu_read_u8(r, "RestrictType");
     switch (type) {
-    case 0x00: /* And */
+    case 0x00:   /* And */
     case 0x01: { /* Or */
         uint32_t n = read_count(r, wire, "RestrictCount");
         for (uint32_t i = 0; i < n && !r->failed; i++)
             skip_restriction(r, wire, depth + 1);
         break;
     }
-    case 0x02: skip_restriction(r, wire, depth + 1); break; /* Not */
+    case 0x02:
+        skip_restriction(r, wire, depth + 1);
+        break; /* Not */
     case 0x03: /* Content: FuzzyLevelLow, FuzzyLevelHigh, PropertyTag */
         cpuu_read_skip(r, 8, "ContentRestriction");
         skip_tagged(r, wire, depth);
@@ -160,7 +171,9 @@ static bool skip_restriction(cpuu_reader *r, cpuu_wire wire, unsigned depth)
     case 0x07: /* Size: RelOp, tag, size */
         cpuu_read_skip(r, 9, "Restriction");
         break;
-    case 0x08: cpuu_read_skip(r, 4, "ExistRestriction"); break;
+    case 0x08:
+        cpuu_read_skip(r, 4, "ExistRestriction");
+        break;
     case 0x09: /* SubObject */
     case 0x0b: /* Count */
         cpuu_read_skip(r, 4, "Restriction");
@@ -174,8 +187,11 @@ static bool skip_restriction(cpuu_reader *r, cpuu_wire wire, unsigned depth)
             skip_restriction(r, wire, depth + 1);
         break;
     }
-    case 0xff: break; /* "no restriction": not in the specification, observed */
-    default: cpuu_reader_fail(r, "RestrictType", "is not one of the known ones"); break;
+    case 0xff:
+        break; /* "no restriction": not in the specification, observed */
+    default:
+        cpuu_reader_fail(r, "RestrictType", "is not one of the known ones");
+        break;
     }
     return !r->failed;
 }
@@ -258,8 +274,7 @@ static void decode_multiple(cpuu_reader *r, cpuu_wire wire, uint32_t type, cpuu_
     }
 }
 
-static bool finish_cell(cpuu_reader *r, cpuu_buf *bytes, uint32_t tag, uint32_t at,
-                        cpuu_cell *cell)
+static bool finish_cell(cpuu_reader *r, cpuu_buf *bytes, uint32_t tag, uint32_t at, cpuu_cell *cell)
 {
     if (bytes->failed)
         cpuu_reader_fail(r, "PropertyValue", "does not fit into the memory allowed for it");
@@ -317,9 +332,12 @@ static bool decode_flagged(cpuu_reader *r, cpuu_wire wire, uint32_t tag, cpuu_bu
         if (CPUU_TAG_TYPE(tag) == CPUU_PT_UNSPECIFIED)
             return cpuu_reader_fail(r, "PropertyType", "is missing");
         return cpuu_prop_decode(r, wire, tag, bytes, cell);
-    case 0x01: return error_cell(r, bytes, tag, CPUU_MAPI_NOT_FOUND, cell);
-    case 0x0a: return error_cell(r, bytes, tag, cpuu_read_u32(r, "error code"), cell);
-    default: return cpuu_reader_fail(r, "Flag", "is not 0, 1 or 10");
+    case 0x01:
+        return error_cell(r, bytes, tag, CPUU_MAPI_NOT_FOUND, cell);
+    case 0x0a:
+        return error_cell(r, bytes, tag, cpuu_read_u32(r, "error code"), cell);
+    default:
+        return cpuu_reader_fail(r, "Flag", "is not 0, 1 or 10");
     }
 }
 

@@ -7,8 +7,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const types[] = {"Bind", "ResolveNames", "DNToMId", "QueryRows",
-                                        "GetProps", "GetMatches", "Unbind", "Other"};
+    static const char *const types[] = {"Bind",     "ResolveNames", "DNToMId", "QueryRows",
+                                        "GetProps", "GetMatches",   "Unbind",  "Other"};
     cpuu_reader r;
     cpuu_nspi_answer a;
     bool nomem;

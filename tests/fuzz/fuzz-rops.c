@@ -1,4 +1,5 @@
-/* ROP responses. Input: number of columns, the columns, then responses as they come from a server. */
+/* ROP responses. Input: number of columns, the columns, then responses as they come from a server.
+ */
 #include "mailbox/mapihttp/rops.h"
 
 #include <stdlib.h>

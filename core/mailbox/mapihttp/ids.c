@@ -6,8 +6,12 @@
 #include <string.h>
 
 /* Message and folder types inside an EntryID, [MS-OXCDATA] 2.2.4.1 and 2.2.4.2 */
-enum { PRIVATE_FOLDER = 0x0001, PUBLIC_FOLDER = 0x0003, PRIVATE_MESSAGE = 0x0007,
-       PUBLIC_MESSAGE = 0x0009 };
+enum {
+    PRIVATE_FOLDER = 0x0001,
+    PUBLIC_FOLDER = 0x0003,
+    PRIVATE_MESSAGE = 0x0007,
+    PUBLIC_MESSAGE = 0x0009
+};
 
 void cpuu_ids_free(cpuu_ids *ids)
 {

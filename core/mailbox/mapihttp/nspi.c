@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define PRESENT 0xff
+#define PRESENT   0xff
 #define BYTES_MAX (16u << 20)
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -163,8 +163,7 @@ static void read_stat(cpuu_reader *r, cpuu_nspi_stat *s)
     s->sort_locale = cpuu_read_u32(r, "SortLocale");
 }
 
-static size_t read_u32s(cpuu_reader *r, uint32_t **out, size_t *cap, const char *field,
-                        bool *nomem)
+static size_t read_u32s(cpuu_reader *r, uint32_t **out, size_t *cap, const char *field, bool *nomem)
 {
     uint32_t n = cpuu_read_u32(r, field);
     if (n > cpuu_reader_left(r) / 4)

@@ -23,7 +23,10 @@ typedef struct cpuu_nspi_stat { /* [MS-OXNSPI] 2.3.7 */
 } cpuu_nspi_stat;
 
 /* Global address list, code page 1252, locale en-US. */
-#define CPUU_NSPI_STAT_INIT {0, 0, 0, 0, 0, 0, 1252, 0x409, 0x409}
+#define CPUU_NSPI_STAT_INIT                                                                        \
+    {                                                                                              \
+        0, 0, 0, 0, 0, 0, 1252, 0x409, 0x409                                                       \
+    }
 
 /* ResolveNames, [MS-OXNSPI] 2.2.8: what the server says of one name. Only RESOLVED is dependable;
  * a server was seen that answers AMBIGUOUS for a name it does not know. */
@@ -56,7 +59,7 @@ typedef struct cpuu_nspi_answer {
     uint32_t *columns;
     size_t n_columns, columns_cap;
     size_t n_rows;
-    cpuu_cell *cells;        /* n_rows x n_columns; GetProps: one row of n_columns */
+    cpuu_cell *cells; /* n_rows x n_columns; GetProps: one row of n_columns */
     size_t cells_cap;
     cpuu_buf bytes;
 } cpuu_nspi_answer;

@@ -1,5 +1,6 @@
 /* Requests and responses of remote operations; see rops.h for the promises. Layouts are those of
- * [MS-OXCROPS] 2.2; where servers were seen to differ, both forms are read and the place says so. */
+ * [MS-OXCROPS] 2.2; where servers were seen to differ, both forms are read and the place says so.
+ */
 #include "mailbox/mapihttp/rops.h"
 
 #include <string.h>
@@ -137,9 +138,9 @@ void cpuu_rop_restrict_class(cpuu_buf *b, uint8_t in, const char *prefix)
     head(b, CPUU_ROP_RESTRICT, in);
     cpuu_buf_u8(b, 0);
     size_t at = size_begin(b);
-    cpuu_buf_u8(b, 0x03);        /* RES_CONTENT, [MS-OXCDATA] 2.12.4 */
-    cpuu_buf_u16(b, 0x0002);     /* FuzzyLevelLow: FL_PREFIX */
-    cpuu_buf_u16(b, 0x0001);     /* FuzzyLevelHigh: FL_IGNORECASE */
+    cpuu_buf_u8(b, 0x03);    /* RES_CONTENT, [MS-OXCDATA] 2.12.4 */
+    cpuu_buf_u16(b, 0x0002); /* FuzzyLevelLow: FL_PREFIX */
+    cpuu_buf_u16(b, 0x0001); /* FuzzyLevelHigh: FL_IGNORECASE */
     cpuu_buf_u32(b, message_class);
     cpuu_prop_encode_tagged(b, CPUU_WIRE_ROP, &v);
     size_end(b, at);
@@ -162,7 +163,7 @@ void cpuu_rop_query_rows(cpuu_buf *b, uint8_t in, uint16_t count, bool packed)
 {
     head(b, CPUU_ROP_QUERY_ROWS, in);
     cpuu_buf_u8(b, packed ? 0x02 : 0x00); /* QueryRowsFlags, [MS-OXCTABL] 2.2.2.5.1.1 */
-    cpuu_buf_u8(b, 1); /* ForwardRead */
+    cpuu_buf_u8(b, 1);                    /* ForwardRead */
     cpuu_buf_u16(b, count);
 }
 
@@ -489,11 +490,17 @@ static void skip_typed_string(cpuu_reader *r)
     uint32_t ignored;
     switch (cpuu_read_u8(r, "StringType")) {
     case 0x00:
-    case 0x01: return;
+    case 0x01:
+        return;
     case 0x02:
-    case 0x03: cpuu_read_sz8(r, &ignored, "String"); return;
-    case 0x04: cpuu_read_sz16(r, &ignored, "String"); return;
-    default: cpuu_reader_fail(r, "StringType", "is not 0 to 4");
+    case 0x03:
+        cpuu_read_sz8(r, &ignored, "String");
+        return;
+    case 0x04:
+        cpuu_read_sz16(r, &ignored, "String");
+        return;
+    default:
+        cpuu_reader_fail(r, "StringType", "is not 0 to 4");
     }
 }
 
@@ -573,7 +580,7 @@ static void decode_ids(cpuu_reader *r, uint32_t n, uint32_t width, cpuu_rop_answ
     if (r->failed || !room(&a->ids, &a->ids_cap, n, sizeof(*a->ids), nomem))
         return;
     for (uint32_t i = 0; i < n; i++)
-        a->ids[i] = width == 2 ? cpuu_read_u16(r, "PropertyIds")
+        a->ids[i] = width == 2   ? cpuu_read_u16(r, "PropertyIds")
                     : width == 4 ? cpuu_read_u32(r, "PropertyTags")
                                  : cpuu_read_u64(r, "FolderIds");
     a->n_ids = n;
@@ -680,7 +687,8 @@ static void skip_failure_tail(cpuu_reader *r, uint8_t rop)
         if (left >= 1 && next[0] <= 1)
             cpuu_read_skip(r, 1, "PartialCompletion");
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -712,7 +720,9 @@ static bool decode_small(cpuu_reader *r, cpuu_rop_answer *a)
         return true;
     case CPUU_ROP_SET_COLUMNS:
     case CPUU_ROP_SORT_TABLE:
-    case CPUU_ROP_RESTRICT: cpuu_read_u8(r, "TableStatus"); return true;
+    case CPUU_ROP_RESTRICT:
+        cpuu_read_u8(r, "TableStatus");
+        return true;
     case CPUU_ROP_QUERY_POSITION:
         a->position = cpuu_read_u32(r, "Numerator");
         a->size = cpuu_read_u32(r, "Denominator");
@@ -722,9 +732,15 @@ static bool decode_small(cpuu_reader *r, cpuu_rop_answer *a)
         a->position = cpuu_read_u32(r, "RowsSought");
         return true;
     case CPUU_ROP_OPEN_STREAM:
-    case CPUU_ROP_GET_STREAM_SIZE: a->size = cpuu_read_u32(r, "StreamSize"); return true;
-    case CPUU_ROP_WRITE_STREAM: a->size = cpuu_read_u16(r, "WrittenSize"); return true;
-    case CPUU_ROP_SEEK_STREAM: a->size = cpuu_read_u64(r, "NewPosition"); return true;
+    case CPUU_ROP_GET_STREAM_SIZE:
+        a->size = cpuu_read_u32(r, "StreamSize");
+        return true;
+    case CPUU_ROP_WRITE_STREAM:
+        a->size = cpuu_read_u16(r, "WrittenSize");
+        return true;
+    case CPUU_ROP_SEEK_STREAM:
+        a->size = cpuu_read_u64(r, "NewPosition");
+        return true;
     case CPUU_ROP_READ_STREAM:
         a->data_size = cpuu_read_u16(r, "DataSize");
         a->data = cpuu_read_bytes(r, a->data_size, "Data");
@@ -739,8 +755,12 @@ static bool decode_small(cpuu_reader *r, cpuu_rop_answer *a)
             memcpy(a->long_term_id, p, 24);
         return true;
     }
-    case CPUU_ROP_ID_FROM_LONG_TERM_ID: a->id = cpuu_read_u64(r, "ObjectId"); return true;
-    case CPUU_ROP_CREATE_ATTACHMENT: a->count = cpuu_read_u32(r, "AttachmentID"); return true;
+    case CPUU_ROP_ID_FROM_LONG_TERM_ID:
+        a->id = cpuu_read_u64(r, "ObjectId");
+        return true;
+    case CPUU_ROP_CREATE_ATTACHMENT:
+        a->count = cpuu_read_u32(r, "AttachmentID");
+        return true;
     case CPUU_ROP_READ_RECIPIENTS:
         a->count = cpuu_read_u8(r, "RowCount");
         skip_recipients(r, (uint8_t)a->count, true);
@@ -755,8 +775,10 @@ static bool decode_small(cpuu_reader *r, cpuu_rop_answer *a)
     case CPUU_ROP_MODIFY_RECIPIENTS:
     case CPUU_ROP_GET_ATTACHMENT_TABLE:
     case CPUU_ROP_OPEN_ATTACHMENT:
-    case CPUU_ROP_SAVE_CHANGES_ATTACHMENT: return true;
-    default: return false;
+    case CPUU_ROP_SAVE_CHANGES_ATTACHMENT:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -777,8 +799,11 @@ static bool decode_special(cpuu_reader *r, cpuu_rop_answer *a)
         return true;
     }
     case CPUU_ROP_NOTIFY:
-    case CPUU_ROP_PENDING: cpuu_read_skip(r, cpuu_reader_left(r), "notification"); return true;
-    default: return false;
+    case CPUU_ROP_PENDING:
+        cpuu_read_skip(r, cpuu_reader_left(r), "notification");
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -786,24 +811,40 @@ static void decode_success(cpuu_reader *r, const uint32_t *columns, uint32_t n_c
                            cpuu_rop_answer *a, bool *nomem)
 {
     switch (a->rop) {
-    case CPUU_ROP_OPEN_MESSAGE: decode_open_message(r, a); break;
-    case CPUU_ROP_CREATE_FOLDER: decode_create_folder(r, a); break;
-    case CPUU_ROP_QUERY_ROWS: decode_rows(r, columns, n_columns, a, nomem); break;
+    case CPUU_ROP_OPEN_MESSAGE:
+        decode_open_message(r, a);
+        break;
+    case CPUU_ROP_CREATE_FOLDER:
+        decode_create_folder(r, a);
+        break;
+    case CPUU_ROP_QUERY_ROWS:
+        decode_rows(r, columns, n_columns, a, nomem);
+        break;
     case CPUU_ROP_GET_PROPERTIES_SPECIFIC:
         decode_properties(r, columns, n_columns, a, nomem);
         break;
-    case CPUU_ROP_GET_PROPERTIES_ALL: decode_all_properties(r, a, nomem); break;
+    case CPUU_ROP_GET_PROPERTIES_ALL:
+        decode_all_properties(r, a, nomem);
+        break;
     case CPUU_ROP_GET_PROPERTIES_LIST:
         decode_ids(r, cpuu_read_u16(r, "PropertyTagCount"), 4, a, nomem);
         break;
     case CPUU_ROP_SET_PROPERTIES:
-    case CPUU_ROP_DELETE_PROPERTIES: decode_problems(r, a, nomem); break;
+    case CPUU_ROP_DELETE_PROPERTIES:
+        decode_problems(r, a, nomem);
+        break;
     case CPUU_ROP_GET_IDS_FROM_NAMES:
         decode_ids(r, cpuu_read_u16(r, "PropertyIdCount"), 2, a, nomem);
         break;
-    case CPUU_ROP_GET_NAMES_FROM_IDS: decode_names(r, a, nomem); break;
-    case CPUU_ROP_GET_SEARCH_CRITERIA: decode_search_criteria(r, a, nomem); break;
-    default: cpuu_reader_fail(r, "RopId", "is not one this client sends"); break;
+    case CPUU_ROP_GET_NAMES_FROM_IDS:
+        decode_names(r, a, nomem);
+        break;
+    case CPUU_ROP_GET_SEARCH_CRITERIA:
+        decode_search_criteria(r, a, nomem);
+        break;
+    default:
+        cpuu_reader_fail(r, "RopId", "is not one this client sends");
+        break;
     }
 }
 

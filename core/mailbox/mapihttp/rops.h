@@ -68,11 +68,11 @@ enum {
 };
 
 /* RopLogon, [MS-OXCSTOR] 2.2.1.1.1 */
-#define CPUU_LOGON_PRIVATE          0x01u
-#define CPUU_OPEN_ADMIN             0x00000001u /* USE_ADMIN_PRIVILEGE */
-#define CPUU_OPEN_PUBLIC            0x00000002u
-#define CPUU_OPEN_HOME              0x00000004u
-#define CPUU_OPEN_PER_MDB_REPLID    0x01000000u
+#define CPUU_LOGON_PRIVATE       0x01u
+#define CPUU_OPEN_ADMIN          0x00000001u /* USE_ADMIN_PRIVILEGE */
+#define CPUU_OPEN_PUBLIC         0x00000002u
+#define CPUU_OPEN_HOME           0x00000004u
+#define CPUU_OPEN_PER_MDB_REPLID 0x01000000u
 /* TableFlags, [MS-OXCFOLD] 2.2.1.13.1 and 2.2.1.14.1 */
 #define CPUU_TABLE_ASSOCIATED       0x02u
 #define CPUU_TABLE_DEPTH            0x04u
@@ -98,7 +98,8 @@ void cpuu_rop_open_folder(cpuu_buf *b, uint8_t in, uint8_t out, uint64_t fid);
 void cpuu_rop_open_message(cpuu_buf *b, uint8_t in, uint8_t out, uint64_t fid, uint64_t mid,
                            uint8_t mode);
 void cpuu_rop_create_message(cpuu_buf *b, uint8_t in, uint8_t out, uint64_t fid, bool associated);
-/* KeepOpenReadWrite; never ForceSave. The answer carries `response`, an index that is left alone. */
+/* KeepOpenReadWrite; never ForceSave. The answer carries `response`, an index that is left alone.
+ */
 void cpuu_rop_save_message(cpuu_buf *b, uint8_t response, uint8_t in);
 /* The open-a-table ROPs: rop is GET_HIERARCHY_TABLE, GET_CONTENTS_TABLE, GET_RULES_TABLE,
  * GET_PERMISSIONS_TABLE. */
@@ -167,36 +168,36 @@ typedef struct cpuu_rop_problem { /* [MS-OXCDATA] 2.7 */
  * into the reply; cells point into bytes. */
 typedef struct cpuu_rop_answer {
     uint8_t rop;
-    uint8_t index;  /* the handle index it carries */
-    uint32_t code;  /* ReturnValue */
-    uint64_t id;    /* CreateMessage (0 = not told), SaveChangesMessage, CreateFolder,
-                     * GetReceiveFolder, IdFromLongTermId */
-    bool flag;      /* PartialCompletion, IsExistingFolder, HasRules, HasNamedProperties */
-    uint32_t count; /* rows of a table, values, names, recipients */
-    uint64_t size;  /* StreamSize, WrittenSize, NewPosition, Denominator of QueryPosition */
-    uint32_t position;         /* QueryPosition Numerator, RowsSought */
-    uint8_t origin;            /* QueryRows: 0 beginning, 1 current, 2 end */
-    uint8_t long_term_id[24];  /* LongTermIdFromId */
-    const uint8_t *data;       /* ReadStream, restriction of GetSearchCriteria; BufferTooSmall: the
-                                * requests that were not carried out */
+    uint8_t index;     /* the handle index it carries */
+    uint32_t code;     /* ReturnValue */
+    uint64_t id;       /* CreateMessage (0 = not told), SaveChangesMessage, CreateFolder,
+                        * GetReceiveFolder, IdFromLongTermId */
+    bool flag;         /* PartialCompletion, IsExistingFolder, HasRules, HasNamedProperties */
+    uint32_t count;    /* rows of a table, values, names, recipients */
+    uint64_t size;     /* StreamSize, WrittenSize, NewPosition, Denominator of QueryPosition */
+    uint32_t position; /* QueryPosition Numerator, RowsSought */
+    uint8_t origin;    /* QueryRows: 0 beginning, 1 current, 2 end */
+    uint8_t long_term_id[24]; /* LongTermIdFromId */
+    const uint8_t *data;      /* ReadStream, restriction of GetSearchCriteria; BufferTooSmall: the
+                               * requests that were not carried out */
     uint32_t data_size;
     uint32_t search_flags;
-    uint32_t duration;         /* Backoff: ms */
+    uint32_t duration; /* Backoff: ms */
     cpuu_rop_logon_answer logon;
 
     /* grown as needed, kept from one decode to the next; cpuu_rop_answer_free() */
     cpuu_buf bytes;
-    cpuu_cell *cells;          /* QueryRows: count rows of n_columns; properties: count */
+    cpuu_cell *cells; /* QueryRows: count rows of n_columns; properties: count */
     size_t n_cells, cells_cap;
     cpuu_rop_problem *problems;
     size_t n_problems, problems_cap;
-    uint64_t *ids;             /* folder ids of GetSearchCriteria; property ids; tags of
-                                * GetPropertiesList */
+    uint64_t *ids; /* folder ids of GetSearchCriteria; property ids; tags of
+                    * GetPropertiesList */
     size_t n_ids, ids_cap;
-    cpuu_name *names;          /* GetNamesFromPropertyIds; strings in bytes: see name_at */
+    cpuu_name *names; /* GetNamesFromPropertyIds; strings in bytes: see name_at */
     size_t n_names, names_cap;
-    uint32_t *name_at;         /* offset of the UTF-8 text in bytes; UINT32_MAX = numeric;
-                                * UINT32_MAX - 1 = the id has no name */
+    uint32_t *name_at; /* offset of the UTF-8 text in bytes; UINT32_MAX = numeric;
+                        * UINT32_MAX - 1 = the id has no name */
     size_t name_at_cap;
 } cpuu_rop_answer;
 

@@ -68,11 +68,21 @@ static void scalar(uint32_t type, const json_t *v, cpuu_buf *out)
     }
     switch (type) {
     case CPUU_PT_STRING:
-    case CPUU_PT_STRING8: cpuu_buf_add(out, json_string_value(v), strlen(json_string_value(v))); break;
-    case CPUU_PT_BINARY: meaning_bytes(v, out); break;
-    case CPUU_PT_INT16: cpuu_buf_u16(out, (uint16_t)json_integer_value(v)); break;
-    case CPUU_PT_INT32: cpuu_buf_u32(out, (uint32_t)json_integer_value(v)); break;
-    case CPUU_PT_BOOL: cpuu_buf_u8(out, json_is_true(v)); break;
+    case CPUU_PT_STRING8:
+        cpuu_buf_add(out, json_string_value(v), strlen(json_string_value(v)));
+        break;
+    case CPUU_PT_BINARY:
+        meaning_bytes(v, out);
+        break;
+    case CPUU_PT_INT16:
+        cpuu_buf_u16(out, (uint16_t)json_integer_value(v));
+        break;
+    case CPUU_PT_INT32:
+        cpuu_buf_u32(out, (uint32_t)json_integer_value(v));
+        break;
+    case CPUU_PT_BOOL:
+        cpuu_buf_u8(out, json_is_true(v));
+        break;
     case CPUU_PT_INT64:
         cpuu_buf_u64(out, json_is_string(v) ? meaning_id(v) : (uint64_t)json_integer_value(v));
         break;
@@ -81,12 +91,15 @@ static void scalar(uint32_t type, const json_t *v, cpuu_buf *out)
         memcpy(&u, &d, sizeof(u));
         cpuu_buf_u64(out, u);
         break;
-    case CPUU_PT_TIME: cpuu_buf_u64(out, filetime(json_string_value(v))); break;
+    case CPUU_PT_TIME:
+        cpuu_buf_u64(out, filetime(json_string_value(v)));
+        break;
     case CPUU_PT_GUID:
         meaning_guid(v, guid);
         cpuu_buf_add(out, guid, 16);
         break;
-    default: ck_abort_msg("no meaning for type 0x%04x", type);
+    default:
+        ck_abort_msg("no meaning for type 0x%04x", type);
     }
 }
 
@@ -181,8 +194,9 @@ static void recipients(const json_t *all, cpuu_buf *out)
 /* [MS-OXORULE] 2.2.5.1, with the 16-bit recipient counts that were measured */
 static void action(const json_t *a, cpuu_buf *out)
 {
-    static const char *const words[] = {"", "move", "copy", "reply", "oof_reply", "defer", "bounce",
-                                        "forward", "delegate", "tag", "delete", "mark_as_read"};
+    static const char *const words[] = {"",          "move",  "copy",   "reply",
+                                        "oof_reply", "defer", "bounce", "forward",
+                                        "delegate",  "tag",   "delete", "mark_as_read"};
     const char *word = json_string_value(json_object_get(a, "action"));
     uint8_t type = 1;
     while (type < 12 && strcmp(words[type], word) != 0)

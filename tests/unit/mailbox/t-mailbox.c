@@ -68,7 +68,8 @@ static void account_of(account *a, const char *org, const char *name)
     lab_org_url(o, base, sizeof(base));
     cpuu_guid_text(guid, a->user->store->mailbox_guid);
     guid[strlen(guid) - 1] = 0;
-    snprintf(a->emsmdb, sizeof(a->emsmdb), "%s/mapi/emsmdb/?MailboxId=%s@%s.test", base, guid + 1, org);
+    snprintf(a->emsmdb, sizeof(a->emsmdb), "%s/mapi/emsmdb/?MailboxId=%s@%s.test", base, guid + 1,
+             org);
     snprintf(a->nspi, sizeof(a->nspi), "%s/mapi/nspi/?MailboxId=%s@%s.test", base, guid + 1, org);
     a->credentials.user = a->user->name;
     a->credentials.password = a->user->password;
@@ -112,7 +113,9 @@ static void down(void)
 static cpuu_mailbox *open_box(account *a, const char *org, const char *name, bool writable)
 {
     account_of(a, org, name);
-    cpuu_mail_open o = {.endpoint = &a->endpoint, .mailbox_dn = a->user->dn, .smtp = a->user->smtp,
+    cpuu_mail_open o = {.endpoint = &a->endpoint,
+                        .mailbox_dn = a->user->dn,
+                        .smtp = a->user->smtp,
                         .writable = writable};
     ck_assert_int_eq(cpuu_mail_open_all(mail, &o, 1, &err), CPUU_OK);
     ck_assert_msg(o.rc == CPUU_OK, "%s", o.error.text);
@@ -141,7 +144,8 @@ static bool same_text(const cpuu_value *v, const char *s)
     return v->size == strlen(s) && memcmp(v->data, s, v->size) == 0;
 }
 
-static void fault(const char *org, const char *action, const char *type, uint32_t at, uint32_t count)
+static void fault(const char *org, const char *action, const char *type, uint32_t at,
+                  uint32_t count)
 {
     lab_org *o = lab_find_org(model, org);
     pthread_mutex_lock(&model->lock);
@@ -164,8 +168,8 @@ static lab_message *model_message(const lab_folder *f, cpuu_blob eid)
         cpuu_buf b;
         cpuu_buf_init(&b, 200);
         lab_put_message_eid(&b, f->messages[i]);
-        bool same = !f->messages[i]->deleted && b.size == eid.size &&
-                    memcmp(b.data, eid.data, b.size) == 0;
+        bool same =
+            !f->messages[i]->deleted && b.size == eid.size && memcmp(b.data, eid.data, b.size) == 0;
         cpuu_buf_free(&b);
         if (same)
             return f->messages[i];
@@ -181,14 +185,18 @@ static size_t count_messages(const lab_folder *f, bool fai)
     return n;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening -----------------------------------------------------------------------------------
+ */
 
 START_TEST(an_own_mailbox_opens_with_its_special_folders)
 {
-    static const struct { uint32_t role; const char *name; } roles[] = {
-        {CPUU_ROLE_INBOX, "@inbox"}, {CPUU_ROLE_CALENDAR, "@calendar"},
-        {CPUU_ROLE_CONTACTS, "@contacts"}, {CPUU_ROLE_COMMON_VIEWS, "@commonviews"},
-        {CPUU_ROLE_DRAFTS, "@drafts"}, {CPUU_ROLE_JUNK, "@junkemail"}, {CPUU_ROLE_FINDER, "@finder"}};
+    static const struct {
+        uint32_t role;
+        const char *name;
+    } roles[] = {{CPUU_ROLE_INBOX, "@inbox"},       {CPUU_ROLE_CALENDAR, "@calendar"},
+                 {CPUU_ROLE_CONTACTS, "@contacts"}, {CPUU_ROLE_COMMON_VIEWS, "@commonviews"},
+                 {CPUU_ROLE_DRAFTS, "@drafts"},     {CPUU_ROLE_JUNK, "@junkemail"},
+                 {CPUU_ROLE_FINDER, "@finder"}};
     static account a;
     cpuu_mailbox *box = open_box(&a, "source", "alice", true);
     const cpuu_mailbox_info *info = cpuu_mailbox_get_info(box);
@@ -226,15 +234,21 @@ START_TEST(a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not)
     ck_assert_ptr_null(o[1].box);
     ck_assert_msg(o[2].rc == CPUU_OK, "%s", o[2].error.text);
     uint32_t tags[] = {T_NAME};
-    cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = o[2].box, .what = CPUU_FOLDERS,
-                       .role = CPUU_ROLE_PUBLIC, .flags = CPUU_DEEP, .tags = tags, .n_tags = 1};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
+                       .box = o[2].box,
+                       .what = CPUU_FOLDERS,
+                       .role = CPUU_ROLE_PUBLIC,
+                       .flags = CPUU_DEEP,
+                       .tags = tags,
+                       .n_tags = 1};
     run_ok(&op, 1);
     ck_assert_uint_eq(op.rows.count, 3);
     cpuu_mail_op_clear(&op);
 }
 END_TEST
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading -----------------------------------------------------------------------------------
+ */
 
 START_TEST(hidden_messages_come_whole_and_with_their_entry_ids)
 {
@@ -242,9 +256,13 @@ START_TEST(hidden_messages_come_whole_and_with_their_entry_ids)
     cpuu_mailbox *box = open_box(&a, "source", "alice", false);
     lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
     uint32_t tags[] = {T_SUBJECT, T_WLINK, T_STORE, T_ENTRYID, 0x68490003};
-    cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
-                       .role = CPUU_ROLE_COMMON_VIEWS, .filter = "IPM.Microsoft.WunderBar.Link",
-                       .tags = tags, .n_tags = 5};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
+                       .box = box,
+                       .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_COMMON_VIEWS,
+                       .filter = "IPM.Microsoft.WunderBar.Link",
+                       .tags = tags,
+                       .n_tags = 5};
     run_ok(&op, 1);
     ck_assert_uint_eq(op.rows.count, count_messages(views, true));
     ck_assert_uint_gt(op.rows.count, 15);
@@ -285,14 +303,28 @@ START_TEST(many_sets_of_several_mailboxes_are_read_at_once)
     cpuu_mailbox *two = open_box(&b, "target", "alice", true);
     uint32_t name[] = {T_NAME, 0x3613001f, 0x36010003};
     cpuu_mail_op ops[] = {
-        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_FOLDERS, .role = CPUU_ROLE_IPM_SUBTREE,
-         .flags = CPUU_DEEP, .tags = name, .n_tags = 3},
-        {.verb = CPUU_MAIL_READ, .box = two, .what = CPUU_FOLDERS, .role = CPUU_ROLE_IPM_SUBTREE,
-         .flags = CPUU_DEEP, .tags = name, .n_tags = 3},
+        {.verb = CPUU_MAIL_READ,
+         .box = one,
+         .what = CPUU_FOLDERS,
+         .role = CPUU_ROLE_IPM_SUBTREE,
+         .flags = CPUU_DEEP,
+         .tags = name,
+         .n_tags = 3},
+        {.verb = CPUU_MAIL_READ,
+         .box = two,
+         .what = CPUU_FOLDERS,
+         .role = CPUU_ROLE_IPM_SUBTREE,
+         .flags = CPUU_DEEP,
+         .tags = name,
+         .n_tags = 3},
         {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX},
         {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_PERMISSIONS, .role = CPUU_ROLE_CALENDAR},
-        {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_FOLDER, .role = CPUU_ROLE_INBOX,
-         .tags = name, .n_tags = 3},
+        {.verb = CPUU_MAIL_READ,
+         .box = one,
+         .what = CPUU_FOLDER,
+         .role = CPUU_ROLE_INBOX,
+         .tags = name,
+         .n_tags = 3},
         {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_STORE, .tags = name, .n_tags = 1},
         {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_HIDDEN, .role = CPUU_ROLE_COMMON_VIEWS},
         {.verb = CPUU_MAIL_READ, .box = one, .what = CPUU_ITEMS, .role = CPUU_ROLE_CONTACTS},
@@ -313,7 +345,8 @@ START_TEST(many_sets_of_several_mailboxes_are_read_at_once)
         const cpuu_mail_row *row = &ops[6].rows.items[i];
         const lab_message *m = model_message(views, row->id);
         ck_assert_int_eq(row->rc, CPUU_OK);
-        for (size_t k = 0; k < m->content.props.count; k++) { /* everything the model has is there */
+        for (size_t k = 0; k < m->content.props.count;
+             k++) { /* everything the model has is there */
             const lab_prop *p = &m->content.props.items[k];
             bool seen = false;
             for (uint32_t v = 0; v < row->n_values; v++)
@@ -347,11 +380,19 @@ START_TEST(a_long_table_is_read_to_its_end_in_few_requests)
     }
     pthread_mutex_unlock(&model->lock);
     uint32_t tags[] = {T_SUBJECT, T_BLOB};
-    cpuu_mail_op op[2] = {
-        {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN, .role = CPUU_ROLE_INBOX,
-         .filter = "IPM.Long", .tags = tags, .n_tags = 2},
-        {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
-         .role = CPUU_ROLE_COMMON_VIEWS, .tags = tags, .n_tags = 2}};
+    cpuu_mail_op op[2] = {{.verb = CPUU_MAIL_READ,
+                           .box = box,
+                           .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_INBOX,
+                           .filter = "IPM.Long",
+                           .tags = tags,
+                           .n_tags = 2},
+                          {.verb = CPUU_MAIL_READ,
+                           .box = box,
+                           .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_COMMON_VIEWS,
+                           .tags = tags,
+                           .n_tags = 2}};
     uint64_t before = executes("source");
     run_ok(op, 2);
     uint64_t used = executes("source") - before;
@@ -373,7 +414,8 @@ START_TEST(a_long_table_is_read_to_its_end_in_few_requests)
 }
 END_TEST
 
-/* ---- writing ----------------------------------------------------------------------------------- */
+/* ---- writing -----------------------------------------------------------------------------------
+ */
 
 typedef struct fresh {
     char subject[40];
@@ -406,8 +448,12 @@ START_TEST(five_hundred_messages_are_created_changed_and_deleted_in_few_requests
     uint64_t start = executes("target");
     for (unsigned i = 0; i < N; i++) {
         fresh_init(&f[i], i, "made");
-        cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
-                           .role = CPUU_ROLE_INBOX, .set = f[i].set, .n_set = 3};
+        cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                           .box = box,
+                           .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_INBOX,
+                           .set = f[i].set,
+                           .n_set = 3};
         ops[i] = op;
     }
     run_ok(ops, N);
@@ -421,8 +467,13 @@ START_TEST(five_hundred_messages_are_created_changed_and_deleted_in_few_requests
         ck_assert_mem_eq(p->data, f[i].blob, p->size);
         fresh_init(&f[i], i + 1, "changed");
         static const uint32_t gone[] = {T_BLOB};
-        cpuu_mail_op op = {.verb = CPUU_MAIL_UPDATE, .box = box, .what = CPUU_HIDDEN,
-                           .id = ops[i].created, .set = f[i].set, .n_set = 2, .unset = gone,
+        cpuu_mail_op op = {.verb = CPUU_MAIL_UPDATE,
+                           .box = box,
+                           .what = CPUU_HIDDEN,
+                           .id = ops[i].created,
+                           .set = f[i].set,
+                           .n_set = 2,
+                           .unset = gone,
                            .n_unset = 1};
         more[i] = op;
     }
@@ -460,8 +511,12 @@ START_TEST(large_values_go_and_come_by_stream)
                         {T_SUBJECT, 5, (const uint8_t *)"large"},
                         {T_BLOB, BIG, big},
                         {T_BODY, 60000, (const uint8_t *)text}};
-    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_ITEMS,
-                       .role = CPUU_ROLE_INBOX, .set = set, .n_set = 4};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                       .box = box,
+                       .what = CPUU_ITEMS,
+                       .role = CPUU_ROLE_INBOX,
+                       .set = set,
+                       .n_set = 4};
     run_ok(&op, 1);
     const lab_message *m = model_message(lab_folder_by_role(a.user->store, "inbox"), op.created);
     ck_assert_ptr_nonnull(m);
@@ -472,8 +527,13 @@ START_TEST(large_values_go_and_come_by_stream)
 
     uint32_t tags[] = {T_SUBJECT, T_BLOB, T_BODY};
     cpuu_mail_op read[2] = {
-        {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_ITEMS, .role = CPUU_ROLE_INBOX,
-         .filter = "ipm.note", .tags = tags, .n_tags = 3},
+        {.verb = CPUU_MAIL_READ,
+         .box = box,
+         .what = CPUU_ITEMS,
+         .role = CPUU_ROLE_INBOX,
+         .filter = "ipm.note",
+         .tags = tags,
+         .n_tags = 3},
         {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_ITEMS, .ids = &op.created, .n_ids = 1}};
     run_ok(read, 2);
     bool seen = false;
@@ -525,20 +585,39 @@ START_TEST(rules_and_permissions_are_changed_one_by_one)
     lab_put_ab_eid(&eid, b.user->dn, 0);
     cpuu_value grant[] = {{T_ENTRYID, (uint32_t)eid.size, eid.data},
                           {0x66730003, 4, (const uint8_t *)"\x7b\x04\0\0"}};
-    cpuu_mail_op ops[] = {
-        {.verb = CPUU_MAIL_UPDATE, .box = box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX,
-         .id = first->id, .set = state, .n_set = 1},
-        {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX,
-         .set = first->values + 1, .n_set = first->n_values - 1},
-        {.verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX,
-         .id = read[0].rows.items[1].id},
-        {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_PERMISSIONS,
-         .role = CPUU_ROLE_CALENDAR, .set = grant, .n_set = 2}};
+    cpuu_mail_op ops[] = {{.verb = CPUU_MAIL_UPDATE,
+                           .box = box,
+                           .what = CPUU_RULES,
+                           .role = CPUU_ROLE_INBOX,
+                           .id = first->id,
+                           .set = state,
+                           .n_set = 1},
+                          {.verb = CPUU_MAIL_CREATE,
+                           .box = box,
+                           .what = CPUU_RULES,
+                           .role = CPUU_ROLE_INBOX,
+                           .set = first->values + 1,
+                           .n_set = first->n_values - 1},
+                          {.verb = CPUU_MAIL_DELETE,
+                           .box = box,
+                           .what = CPUU_RULES,
+                           .role = CPUU_ROLE_INBOX,
+                           .id = read[0].rows.items[1].id},
+                          {.verb = CPUU_MAIL_CREATE,
+                           .box = box,
+                           .what = CPUU_PERMISSIONS,
+                           .role = CPUU_ROLE_CALENDAR,
+                           .set = grant,
+                           .n_set = 2}};
     run_ok(ops, 4);
     ck_assert_uint_eq(inbox->n_rules, rules);
     ck_assert_uint_eq(calendar->n_members, members + 1);
-    cpuu_mail_op again = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_RULES,
-                          .role = CPUU_ROLE_INBOX, .ids = &read[0].rows.items[1].id, .n_ids = 1};
+    cpuu_mail_op again = {.verb = CPUU_MAIL_READ,
+                          .box = box,
+                          .what = CPUU_RULES,
+                          .role = CPUU_ROLE_INBOX,
+                          .ids = &read[0].rows.items[1].id,
+                          .n_ids = 1};
     run_ok(&again, 1);
     ck_assert_uint_eq(again.rows.count, 1);
     ck_assert_int_eq(again.rows.items[0].rc, CPUU_E_NOTFOUND);
@@ -555,10 +634,15 @@ START_TEST(folders_are_created_renamed_and_deleted_unless_something_is_in_them)
 {
     static account a;
     cpuu_mailbox *box = open_box(&a, "target", "alice", true);
-    cpuu_value set[] = {{T_NAME, 6, (const uint8_t *)"Gr\xc3\xbcn"}, {0x3613001f, 8, (const uint8_t *)"IPF.Note"}};
+    cpuu_value set[] = {{T_NAME, 6, (const uint8_t *)"Gr\xc3\xbcn"},
+                        {0x3613001f, 8, (const uint8_t *)"IPF.Note"}};
     set[0].size = 5;
-    cpuu_mail_op make = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_FOLDERS,
-                         .role = CPUU_ROLE_INBOX, .set = set, .n_set = 2};
+    cpuu_mail_op make = {.verb = CPUU_MAIL_CREATE,
+                         .box = box,
+                         .what = CPUU_FOLDERS,
+                         .role = CPUU_ROLE_INBOX,
+                         .set = set,
+                         .n_set = 2};
     run_ok(&make, 1);
     lab_folder *f = lab_folder_by_path(a.user->store, "@inbox/Gr\xc3\xbcn");
     ck_assert_ptr_nonnull(f);
@@ -575,19 +659,29 @@ START_TEST(folders_are_created_renamed_and_deleted_unless_something_is_in_them)
     fresh in;
     fresh_init(&in, 1, "inside");
     cpuu_value name = {T_NAME, 3, (const uint8_t *)"Rot"};
-    cpuu_mail_op ops[] = {
-        {.verb = CPUU_MAIL_UPDATE, .box = box, .what = CPUU_FOLDERS, .id = make.created,
-         .set = &name, .n_set = 1},
-        {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_ITEMS, .folder = make.created,
-         .set = in.set, .n_set = 3}};
+    cpuu_mail_op ops[] = {{.verb = CPUU_MAIL_UPDATE,
+                           .box = box,
+                           .what = CPUU_FOLDERS,
+                           .id = make.created,
+                           .set = &name,
+                           .n_set = 1},
+                          {.verb = CPUU_MAIL_CREATE,
+                           .box = box,
+                           .what = CPUU_ITEMS,
+                           .folder = make.created,
+                           .set = in.set,
+                           .n_set = 3}};
     run_ok(ops, 2);
     ck_assert_ptr_nonnull(lab_folder_by_path(a.user->store, "@inbox/Rot"));
-    cpuu_mail_op gone = {.verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_FOLDERS,
-                         .role = CPUU_ROLE_INBOX, .id = make.created};
+    cpuu_mail_op gone = {.verb = CPUU_MAIL_DELETE,
+                         .box = box,
+                         .what = CPUU_FOLDERS,
+                         .role = CPUU_ROLE_INBOX,
+                         .id = make.created};
     run(&gone, 1);
     ck_assert_int_eq(gone.rc, CPUU_E_CONFLICT);
-    cpuu_mail_op empty = {.verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_ITEMS,
-                          .id = ops[1].created};
+    cpuu_mail_op empty = {
+        .verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_ITEMS, .id = ops[1].created};
     run_ok(&empty, 1);
     run_ok(&gone, 1);
     ck_assert_ptr_null(lab_folder_by_path(a.user->store, "@inbox/Rot"));
@@ -611,8 +705,8 @@ START_TEST(names_become_ids_of_this_mailbox_and_back)
     names[0].id = 0x8085;
     names[1].id = 0x8055;
     names[2].string = "cpuu-nobody-has-this";
-    cpuu_mail_op op = {.verb = CPUU_MAIL_NAME_IDS, .box = box, .names = names, .n_names = 3,
-                       .name_ids = ids};
+    cpuu_mail_op op = {
+        .verb = CPUU_MAIL_NAME_IDS, .box = box, .names = names, .n_names = 3, .name_ids = ids};
     run_ok(&op, 1);
     ck_assert_uint_ge(ids[0], 0x8000);
     ck_assert_uint_ge(ids[1], 0x8000);
@@ -620,8 +714,8 @@ START_TEST(names_become_ids_of_this_mailbox_and_back)
     op.create_names = true;
     run(&op, 1);
     ck_assert_int_eq(op.rc, CPUU_E_ACCESS);
-    cpuu_mail_op rev = {.verb = CPUU_MAIL_ID_NAMES, .box = box, .n_names = 2, .name_ids = ids,
-                        .names_out = back};
+    cpuu_mail_op rev = {
+        .verb = CPUU_MAIL_ID_NAMES, .box = box, .n_names = 2, .name_ids = ids, .names_out = back};
     run_ok(&rev, 1);
     ck_assert_uint_eq(back[0].id, 0x8085);
     ck_assert_mem_eq(back[1].guid, address, 16);
@@ -638,11 +732,13 @@ START_TEST(people_are_found_by_exact_addresses_only)
     ck_assert_int_eq(cpuu_mail_directory(mail, &a.endpoint, &d, &err), CPUU_OK);
     char cut[300];
     snprintf(cut, sizeof(cut), "%.*s", (int)strlen(a.user->dn) - 1, a.user->dn);
-    const char *keys[] = {a.user->dn, "BOB@target.test", "lice@target.test", cut,
-                          "carol@source.test", lab_find_user(o, "staff")->dn, "nobody@nowhere.test"};
+    const char *keys[] = {a.user->dn,           "BOB@target.test",
+                          "lice@target.test",   cut,
+                          "carol@source.test",  lab_find_user(o, "staff")->dn,
+                          "nobody@nowhere.test"};
     cpuu_person p[7];
-    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = keys, .n_keys = 7,
-                       .people = p};
+    cpuu_mail_op op = {
+        .verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = keys, .n_keys = 7, .people = p};
     run_ok(&op, 1);
     ck_assert(p[0].found && p[0].is_local_mailbox);
     ck_assert_str_eq(p[0].dn, a.user->dn);
@@ -662,8 +758,12 @@ START_TEST(a_read_only_mailbox_is_not_written_to)
     cpuu_mailbox *box = open_box(&a, "source", "alice", false);
     fresh f;
     fresh_init(&f, 1, "no");
-    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
-                       .role = CPUU_ROLE_INBOX, .set = f.set, .n_set = 3};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                       .box = box,
+                       .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_INBOX,
+                       .set = f.set,
+                       .n_set = 3};
     uint64_t before = executes("source");
     run(&op, 1);
     ck_assert_int_eq(op.rc, CPUU_E_ACCESS);
@@ -671,7 +771,8 @@ START_TEST(a_read_only_mailbox_is_not_written_to)
 }
 END_TEST
 
-/* ---- streaming --------------------------------------------------------------------------------- */
+/* ---- streaming ---------------------------------------------------------------------------------
+ */
 
 static size_t rows_seen;
 static cpuu_rc count_row(void *user, const cpuu_mail_row *row)
@@ -686,12 +787,17 @@ START_TEST(rows_are_handed_over_one_by_one_and_can_be_stopped)
     static account a;
     cpuu_mailbox *box = open_box(&a, "source", "alice", false);
     uint32_t tags[] = {T_SUBJECT, T_WLINK};
-    cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
-                       .role = CPUU_ROLE_COMMON_VIEWS, .tags = tags, .n_tags = 2,
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
+                       .box = box,
+                       .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_COMMON_VIEWS,
+                       .tags = tags,
+                       .n_tags = 2,
                        .on_row = count_row};
     rows_seen = 0;
     run_ok(&op, 1);
-    ck_assert_uint_eq(rows_seen, count_messages(lab_folder_by_role(a.user->store, "commonviews"), true));
+    ck_assert_uint_eq(rows_seen,
+                      count_messages(lab_folder_by_role(a.user->store, "commonviews"), true));
     size_t stop = 3;
     op.user = &stop;
     rows_seen = 0;
@@ -701,22 +807,29 @@ START_TEST(rows_are_handed_over_one_by_one_and_can_be_stopped)
 }
 END_TEST
 
-/* ---- faults ------------------------------------------------------------------------------------ */
+/* ---- faults ------------------------------------------------------------------------------------
+ */
 
 START_TEST(reads_survive_a_lost_context_an_overflow_and_a_closed_connection)
 {
-    static const char *const actions[] = {"lose-context", "too-small", "close", "close-after", "503"};
+    static const char *const actions[] = {"lose-context", "too-small", "close", "close-after",
+                                          "503"};
     static account a;
     cpuu_mailbox *box = open_box(&a, "source", "alice", false);
     lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
         for (uint32_t at = 1; at <= 3; at++) {
             uint32_t tags[] = {T_SUBJECT, T_WLINK, T_STORE};
-            cpuu_mail_op op[2] = {
-                {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
-                 .role = CPUU_ROLE_COMMON_VIEWS, .tags = tags, .n_tags = 3},
-                {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
-                 .role = CPUU_ROLE_COMMON_VIEWS}};
+            cpuu_mail_op op[2] = {{.verb = CPUU_MAIL_READ,
+                                   .box = box,
+                                   .what = CPUU_HIDDEN,
+                                   .role = CPUU_ROLE_COMMON_VIEWS,
+                                   .tags = tags,
+                                   .n_tags = 3},
+                                  {.verb = CPUU_MAIL_READ,
+                                   .box = box,
+                                   .what = CPUU_HIDDEN,
+                                   .role = CPUU_ROLE_COMMON_VIEWS}};
             fault("source", actions[i], "Execute", at, 1);
             run(op, 2);
             ck_assert_msg(op[0].rc == CPUU_OK && op[1].rc == CPUU_OK, "%s at %u: %s%s", actions[i],
@@ -738,8 +851,12 @@ START_TEST(a_write_whose_answer_was_lost_is_not_repeated)
     size_t there = count_messages(inbox, true);
     fresh f;
     fresh_init(&f, 1, "once");
-    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
-                       .role = CPUU_ROLE_INBOX, .set = f.set, .n_set = 3};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                       .box = box,
+                       .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_INBOX,
+                       .set = f.set,
+                       .n_set = 3};
     fault("target", "close-after", "Execute", 1, 1);
     run(&op, 1);
     ck_assert_int_eq(op.rc, CPUU_E_IO);
@@ -769,8 +886,8 @@ static unsigned count_comment(const lab_folder *f, const char *utf8)
 
 START_TEST(whatever_fails_each_message_is_made_once_or_reported)
 {
-    static const char *const actions[] = {"lose-context", "close", "close-after", "503", "truncate",
-                                          "garbage", "too-small", "fail"};
+    static const char *const actions[] = {"lose-context", "close",   "close-after", "503",
+                                          "truncate",     "garbage", "too-small",   "fail"};
     enum { N = 150 };
     static account a;
     cpuu_mailbox *box = open_box(&a, "target", "alice", true);
@@ -785,8 +902,12 @@ START_TEST(whatever_fails_each_message_is_made_once_or_reported)
                 snprintf(f[i].subject, sizeof(f[i].subject), "%s %u %u", actions[k], at, i);
                 f[i].set[1].tag = T_COMMENT;
                 f[i].set[1].size = (uint32_t)strlen(f[i].subject);
-                cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
-                                   .role = CPUU_ROLE_INBOX, .set = f[i].set, .n_set = 3};
+                cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                                   .box = box,
+                                   .what = CPUU_HIDDEN,
+                                   .role = CPUU_ROLE_INBOX,
+                                   .set = f[i].set,
+                                   .n_set = 3};
                 ops[i] = op;
             }
             fault("target", actions[k], "Execute", at, 1);
@@ -815,18 +936,58 @@ START_TEST(whatever_fails_each_message_is_made_once_or_reported)
 }
 END_TEST
 
+START_TEST(a_large_message_begins_again_when_its_context_is_lost)
+{
+    enum { BIG = 150000 };
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    size_t there = count_messages(inbox, false);
+    uint8_t *big = malloc(BIG);
+    for (size_t i = 0; i < BIG; i++)
+        big[i] = (uint8_t)((i * 40503u) >> 7);
+    cpuu_value set[] = {{T_CLASS, 8, (const uint8_t *)"IPM.Note"}, {T_BLOB, BIG, big}};
+    for (uint32_t at = 1; at <= 6; at++) {
+        cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                           .box = box,
+                           .what = CPUU_ITEMS,
+                           .role = CPUU_ROLE_INBOX,
+                           .set = set,
+                           .n_set = 2};
+        fault("target", "lose-context", "Execute", at, 1);
+        run_ok(&op, 1);
+        ck_assert_uint_eq(count_messages(inbox, false), there + at);
+        const lab_message *m = model_message(inbox, op.created);
+        const lab_prop *p = m ? lab_props_find(&m->content.props, T_BLOB) : NULL;
+        ck_assert(p && p->size == BIG && memcmp(p->data, big, BIG) == 0);
+        cpuu_mail_op_clear(&op);
+    }
+    fault("target", "", "", 1, 0);
+    free(big);
+}
+END_TEST
+
 START_TEST(a_message_somebody_else_has_changed_is_a_conflict_or_gone)
 {
     static account a;
     cpuu_mailbox *box = open_box(&a, "target", "alice", true);
     fresh f;
     fresh_init(&f, 1, "gone");
-    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
-                       .role = CPUU_ROLE_INBOX, .set = f.set, .n_set = 3};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                       .box = box,
+                       .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_INBOX,
+                       .set = f.set,
+                       .n_set = 3};
     run_ok(&op, 1);
-    cpuu_mail_op del = {.verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_HIDDEN, .id = op.created};
-    cpuu_mail_op upd = {.verb = CPUU_MAIL_UPDATE, .box = box, .what = CPUU_HIDDEN, .id = op.created,
-                        .set = f.set, .n_set = 3};
+    cpuu_mail_op del = {
+        .verb = CPUU_MAIL_DELETE, .box = box, .what = CPUU_HIDDEN, .id = op.created};
+    cpuu_mail_op upd = {.verb = CPUU_MAIL_UPDATE,
+                        .box = box,
+                        .what = CPUU_HIDDEN,
+                        .id = op.created,
+                        .set = f.set,
+                        .n_set = 3};
     run_ok(&del, 1);
     cpuu_mail_op twice = del;
     run(&twice, 1); /* both are seen: nothing to complain of, or not there */
@@ -834,8 +995,13 @@ START_TEST(a_message_somebody_else_has_changed_is_a_conflict_or_gone)
     run(&upd, 1);
     ck_assert_int_eq(upd.rc, CPUU_E_NOTFOUND);
     uint32_t tags[] = {T_SUBJECT};
-    cpuu_mail_op read = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN, .tags = tags,
-                         .n_tags = 1, .ids = &op.created, .n_ids = 1};
+    cpuu_mail_op read = {.verb = CPUU_MAIL_READ,
+                         .box = box,
+                         .what = CPUU_HIDDEN,
+                         .tags = tags,
+                         .n_tags = 1,
+                         .ids = &op.created,
+                         .n_ids = 1};
     run_ok(&read, 1);
     ck_assert_uint_eq(read.rows.count, 1);
     ck_assert_int_eq(read.rows.items[0].rc, CPUU_E_NOTFOUND);
@@ -861,24 +1027,42 @@ static bool everything(account *a, account *b)
     cpuu_value large[] = {f.set[0], {T_BLOB, sizeof(big), big}};
     if (cpuu_mail_new(http, NULL, NULL, &m, &e) != CPUU_OK)
         return false;
-    cpuu_mail_open o[2] = {{.endpoint = &a->endpoint, .mailbox_dn = a->user->dn, .smtp = a->user->smtp},
-                           {.endpoint = &b->endpoint, .mailbox_dn = b->user->dn, .smtp = b->user->smtp,
-                            .writable = true}};
+    cpuu_mail_open o[2] = {
+        {.endpoint = &a->endpoint, .mailbox_dn = a->user->dn, .smtp = a->user->smtp},
+        {.endpoint = &b->endpoint,
+         .mailbox_dn = b->user->dn,
+         .smtp = b->user->smtp,
+         .writable = true}};
     cpuu_directory *d = NULL;
     bool good = cpuu_mail_open_all(m, o, 2, &e) == CPUU_OK && o[0].rc == CPUU_OK &&
-                o[1].rc == CPUU_OK &&
-                cpuu_mail_directory(m, &a->endpoint, &d, &e) == CPUU_OK;
+                o[1].rc == CPUU_OK && cpuu_mail_directory(m, &a->endpoint, &d, &e) == CPUU_OK;
     cpuu_mail_op ops[] = {
-        {.verb = CPUU_MAIL_READ, .box = o[0].box, .what = CPUU_HIDDEN,
-         .role = CPUU_ROLE_COMMON_VIEWS, .tags = tags, .n_tags = 2},
+        {.verb = CPUU_MAIL_READ,
+         .box = o[0].box,
+         .what = CPUU_HIDDEN,
+         .role = CPUU_ROLE_COMMON_VIEWS,
+         .tags = tags,
+         .n_tags = 2},
         {.verb = CPUU_MAIL_READ, .box = o[0].box, .what = CPUU_HIDDEN, .role = CPUU_ROLE_INBOX},
         {.verb = CPUU_MAIL_READ, .box = o[0].box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX},
-        {.verb = CPUU_MAIL_NAME_IDS, .box = o[0].box, .names = &name, .n_names = 1, .name_ids = ids},
+        {.verb = CPUU_MAIL_NAME_IDS,
+         .box = o[0].box,
+         .names = &name,
+         .n_names = 1,
+         .name_ids = ids},
         {.verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = &key, .n_keys = 1, .people = &person},
-        {.verb = CPUU_MAIL_CREATE, .box = o[1].box, .what = CPUU_HIDDEN, .role = CPUU_ROLE_INBOX,
-         .set = f.set, .n_set = 3},
-        {.verb = CPUU_MAIL_CREATE, .box = o[1].box, .what = CPUU_HIDDEN, .role = CPUU_ROLE_INBOX,
-         .set = large, .n_set = 2}};
+        {.verb = CPUU_MAIL_CREATE,
+         .box = o[1].box,
+         .what = CPUU_HIDDEN,
+         .role = CPUU_ROLE_INBOX,
+         .set = f.set,
+         .n_set = 3},
+        {.verb = CPUU_MAIL_CREATE,
+         .box = o[1].box,
+         .what = CPUU_HIDDEN,
+         .role = CPUU_ROLE_INBOX,
+         .set = large,
+         .n_set = 2}};
     size_t n = sizeof(ops) / sizeof(ops[0]);
     if (good) {
         good = cpuu_mail_run(m, ops, n, &e) == CPUU_OK;
@@ -924,32 +1108,50 @@ static int64_t profile_work(account *a, account *b, account *c, fresh *f, unsign
     ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &m, &err), CPUU_OK);
     cpuu_mail_open o[3] = {
         {.endpoint = &a->endpoint, .mailbox_dn = a->user->dn, .smtp = a->user->smtp},
-        {.endpoint = &b->endpoint, .mailbox_dn = b->user->dn, .smtp = b->user->smtp, .writable = true},
+        {.endpoint = &b->endpoint,
+         .mailbox_dn = b->user->dn,
+         .smtp = b->user->smtp,
+         .writable = true},
         {.endpoint = &a->endpoint, .mailbox_dn = c->user->dn, .smtp = c->user->smtp}};
     ck_assert_int_eq(cpuu_mail_open_all(m, o, 3, &err), CPUU_OK);
     ck_assert_int_eq(cpuu_mail_directory(m, &b->endpoint, &d, &err), CPUU_OK);
     cpuu_mail_op reads[30];
     size_t n = 0;
     for (unsigned side = 0; side < 3; side++) {
-        static const uint32_t roles[] = {CPUU_ROLE_INBOX, CPUU_ROLE_COMMON_VIEWS, CPUU_ROLE_CALENDAR};
-        cpuu_mail_op tree = {.verb = CPUU_MAIL_READ, .box = o[side].box, .what = CPUU_FOLDERS,
-                             .role = CPUU_ROLE_IPM_SUBTREE, .flags = CPUU_DEEP, .tags = names,
+        static const uint32_t roles[] = {CPUU_ROLE_INBOX, CPUU_ROLE_COMMON_VIEWS,
+                                         CPUU_ROLE_CALENDAR};
+        cpuu_mail_op tree = {.verb = CPUU_MAIL_READ,
+                             .box = o[side].box,
+                             .what = CPUU_FOLDERS,
+                             .role = CPUU_ROLE_IPM_SUBTREE,
+                             .flags = CPUU_DEEP,
+                             .tags = names,
                              .n_tags = 2};
         reads[n++] = tree;
         for (unsigned k = 0; k < 3; k++) {
-            cpuu_mail_op fai = {.verb = CPUU_MAIL_READ, .box = o[side].box, .what = CPUU_HIDDEN,
-                                .role = roles[k], .tags = tags, .n_tags = 4};
+            cpuu_mail_op fai = {.verb = CPUU_MAIL_READ,
+                                .box = o[side].box,
+                                .what = CPUU_HIDDEN,
+                                .role = roles[k],
+                                .tags = tags,
+                                .n_tags = 4};
             reads[n++] = fai;
         }
-        cpuu_mail_op rules = {.verb = CPUU_MAIL_READ, .box = o[side].box, .what = CPUU_RULES,
+        cpuu_mail_op rules = {.verb = CPUU_MAIL_READ,
+                              .box = o[side].box,
+                              .what = CPUU_RULES,
                               .role = CPUU_ROLE_INBOX};
         reads[n++] = rules;
     }
     run_ok_on(m, reads, n);
     cpuu_mail_op *ops = calloc(n_writes + 1, sizeof(*ops));
     for (unsigned i = 0; i < n_writes; i++) {
-        cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE, .box = o[1].box, .what = CPUU_HIDDEN,
-                           .role = CPUU_ROLE_COMMON_VIEWS, .set = f[i].set, .n_set = 3};
+        cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                           .box = o[1].box,
+                           .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_COMMON_VIEWS,
+                           .set = f[i].set,
+                           .n_set = 3};
         ops[i] = op;
     }
     run_ok_on(m, ops, n_writes);
@@ -1018,6 +1220,7 @@ int main(void)
         reads_survive_a_lost_context_an_overflow_and_a_closed_connection,
         a_write_whose_answer_was_lost_is_not_repeated,
         whatever_fails_each_message_is_made_once_or_reported,
+        a_large_message_begins_again_when_its_context_is_lost,
         a_message_somebody_else_has_changed_is_a_conflict_or_gone,
     };
     for (int independent = 0; independent < 2; independent++) {

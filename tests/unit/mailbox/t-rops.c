@@ -1,6 +1,7 @@
 /*
  * The ROP and address-book codecs against every recorded exchange: responses decoded here must mean
- * what the recording's JSON says, and requests built here from that JSON must be the recorded bytes.
+ * what the recording's JSON says, and requests built here from that JSON must be the recorded
+ * bytes.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -111,14 +112,16 @@ static void same_logon(const json_t *want, const cpuu_rop_logon_answer *got)
     const json_t *ids = json_object_get(want, "folder_ids"), *id;
     const char *name;
     size_t i = 0;
-    json_object_foreach((json_t *)ids, name, id) {
+    json_object_foreach((json_t *)ids, name, id)
+    {
         ck_assert_uint_eq(got->folder_ids[i], meaning_id(id));
         i++;
     }
     ck_assert_uint_eq(i, 13);
     ck_assert_int_eq(got->is_private, meaning_hex(json_object_get(want, "logon_flags")) & 1);
     if (got->is_private) {
-        ck_assert_uint_eq(got->response_flags, meaning_hex(json_object_get(want, "response_flags")));
+        ck_assert_uint_eq(got->response_flags,
+                          meaning_hex(json_object_get(want, "response_flags")));
         meaning_guid(json_object_get(want, "mailbox_guid"), guid);
         ck_assert_mem_eq(got->mailbox_guid, guid, 16);
     }
@@ -168,8 +171,8 @@ static void same_data(const json_t *want, const cpuu_rop_answer *a)
     cpuu_buf_init(&begin, 65536);
     meaning_bytes(json_object_get(want, "data"), &begin);
     ck_assert_uint_eq(a->data_size, (uint32_t)int_of(want, "size"));
-    ck_assert(begin.size <= a->data_size && memcmp(begin.data ? begin.data : (uint8_t *)"",
-                                                   a->data, begin.size) == 0);
+    ck_assert(begin.size <= a->data_size &&
+              memcmp(begin.data ? begin.data : (uint8_t *)"", a->data, begin.size) == 0);
     cpuu_buf_free(&begin);
 }
 
@@ -249,7 +252,8 @@ static void same_answer(const char *where, const json_t *want, const cpuu_rop_an
         return;
     }
     ck_assert_msg(a->index == int_of(want, "index"), "%s: %s index", where, rop);
-    ck_assert_msg(a->code == meaning_hex(json_object_get(want, "return")), "%s: %s code", where, rop);
+    ck_assert_msg(a->code == meaning_hex(json_object_get(want, "return")), "%s: %s code", where,
+                  rop);
     if (a->code)
         return;
     same_numbers(want, a);
@@ -270,7 +274,7 @@ static void same_answer(const char *where, const json_t *want, const cpuu_rop_an
         ck_assert_uint_eq(a->count, json_array_size(props));
     for (size_t i = 0; props && i < json_array_size(props); i++)
         same_value(where, json_array_get(props, i), &a->cells[i], &a->bytes);
-    const json_t *numbers = a->rop == CPUU_ROP_GET_PROPERTIES_LIST ? json_object_get(want, "tags")
+    const json_t *numbers = a->rop == CPUU_ROP_GET_PROPERTIES_LIST  ? json_object_get(want, "tags")
                             : a->rop == CPUU_ROP_GET_IDS_FROM_NAMES ? json_object_get(want, "ids")
                                                                     : NULL;
     for (size_t i = 0; numbers && i < json_array_size(numbers); i++)
@@ -310,7 +314,8 @@ static uint32_t columns_for(const json_t *exchange, const json_t *request, uint3
     const json_t *set = NULL;
     for (size_t i = 0; i < json_array_size(rops); i++) {
         const json_t *r = json_array_get(rops, i);
-        if (strcmp(text_of(r, "rop"), "SetColumns") == 0 && int_of(r, "in") == int_of(request, "in"))
+        if (strcmp(text_of(r, "rop"), "SetColumns") == 0 &&
+            int_of(r, "in") == int_of(request, "in"))
             set = r;
         if (r == request)
             break;
@@ -353,8 +358,10 @@ static void check_execute(const recording *rec)
     cpuu_error err = CPUU_ERROR_INIT;
     cpuu_buf_init(&plain, 1 << 20);
     ck_assert_uint_ge(rec->response.size, 16);
-    ck_assert_int_eq(cpuu_rop_buffer_parse(rec->response.data + 16, cpuu_le32(rec->response.data + 12),
-                                           &plain, &replies, &n, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_rop_buffer_parse(rec->response.data + 16,
+                                           cpuu_le32(rec->response.data + 12), &plain, &replies, &n,
+                                           &err),
+                     CPUU_OK);
     cpuu_rop_answer a;
     cpuu_rop_answer_init(&a);
     for (size_t p = 0; p < n; p++) {
@@ -402,8 +409,9 @@ static void build_table_change(cpuu_buf *b, uint8_t id, uint8_t in, const json_t
     for (size_t i = 0; i < n_rows; i++) {
         const json_t *row = json_array_get(rows, i);
         const char *what = text_of(row, "flags");
-        uint8_t flag = strcmp(what, "add") == 0 ? CPUU_ROW_ADD
-                       : strcmp(what, "modify") == 0 ? CPUU_ROW_MODIFY : CPUU_ROW_REMOVE;
+        uint8_t flag = strcmp(what, "add") == 0      ? CPUU_ROW_ADD
+                       : strcmp(what, "modify") == 0 ? CPUU_ROW_MODIFY
+                                                     : CPUU_ROW_REMOVE;
         cpuu_value v[MAX_COLUMNS];
         cpuu_buf bytes, one;
         cpuu_buf_init(&bytes, 1 << 17);
@@ -464,7 +472,8 @@ static bool build_rop(const recording *rec, const json_t *j, cpuu_buf *b, cpuu_b
         cpuu_rop_open_folder(b, in, out, meaning_id(json_object_get(j, "fid")));
     else if (is(rop, "OpenMessage"))
         cpuu_rop_open_message(b, in, out, meaning_id(json_object_get(j, "fid")),
-                              meaning_id(json_object_get(j, "mid")), (uint8_t)int_of(j, "open_mode"));
+                              meaning_id(json_object_get(j, "mid")),
+                              (uint8_t)int_of(j, "open_mode"));
     else if (is(rop, "CreateMessage"))
         cpuu_rop_create_message(b, in, out, meaning_id(json_object_get(j, "fid")),
                                 int_of(j, "associated"));
@@ -566,7 +575,8 @@ static bool build_rop(const recording *rec, const json_t *j, cpuu_buf *b, cpuu_b
     return true;
 }
 
-/* u16 RopSize and ROPs must equal what was recorded behind the Execute header and RPC_HEADER_EXT. */
+/* u16 RopSize and ROPs must equal what was recorded behind the Execute header and RPC_HEADER_EXT.
+ */
 static void check_request(const recording *rec)
 {
     const json_t *rops = json_object_get(json_object_get(rec->json, "request"), "rops");
@@ -599,10 +609,10 @@ static void check_request(const recording *rec)
 static cpuu_nspi_stat stat_of(const json_t *o)
 {
     const json_t *j = json_object_get(o, "state");
-    cpuu_nspi_stat s = {(uint32_t)int_of(j, "sort_type"), (uint32_t)int_of(j, "container"),
+    cpuu_nspi_stat s = {(uint32_t)int_of(j, "sort_type"),   (uint32_t)int_of(j, "container"),
                         (uint32_t)int_of(j, "current_rec"), (int32_t)int_of(j, "delta"),
-                        (uint32_t)int_of(j, "num_pos"), (uint32_t)int_of(j, "total_recs"),
-                        (uint32_t)int_of(j, "codepage"), (uint32_t)int_of(j, "template_locale"),
+                        (uint32_t)int_of(j, "num_pos"),     (uint32_t)int_of(j, "total_recs"),
+                        (uint32_t)int_of(j, "codepage"),    (uint32_t)int_of(j, "template_locale"),
                         (uint32_t)int_of(j, "sort_locale")};
     return s;
 }
@@ -642,8 +652,8 @@ static bool build_nspi(const char *type, const json_t *q, cpuu_buf *b)
     uint32_t tags[MAX_COLUMNS], mids[64];
     const char *names[64];
     cpuu_nspi_stat stat = stat_of(q);
-    const json_t *t = json_object_get(q, "tags") ? json_object_get(q, "tags")
-                                                 : json_object_get(q, "columns");
+    const json_t *t =
+        json_object_get(q, "tags") ? json_object_get(q, "tags") : json_object_get(q, "columns");
     uint32_t n = meaning_tags(t, tags, MAX_COLUMNS);
     uint32_t n_names = strings(json_object_get(q, "names"), names);
     if (is(type, "Bind"))
@@ -813,9 +823,9 @@ END_TEST
 START_TEST(failed_stream_and_delete_answers_are_read_in_both_forms)
 {
     /* with and without the size or PartialCompletion behind ReturnValue, then a CommitStream */
-    static const uint8_t wire[] = {0x2c, 0, 0x02, 0x01, 0x04, 0x80, 0, 0,  0x2c, 1, 0x02, 0x01,
-                                   0x04, 0x80, 0x91, 2, 0x05, 0, 0x07, 0x80, 1, 0x91, 3, 0x05,
-                                   0, 0x07, 0x80, 0x5d, 4, 0, 0, 0, 0};
+    static const uint8_t wire[] = {0x2c, 0,    0x02, 0x01, 0x04, 0x80, 0, 0,    0x2c, 1, 0x02,
+                                   0x01, 0x04, 0x80, 0x91, 2,    0x05, 0, 0x07, 0x80, 1, 0x91,
+                                   3,    0x05, 0,    0x07, 0x80, 0x5d, 4, 0,    0,    0, 0};
     cpuu_reader r;
     cpuu_rop_answer a;
     bool nomem;

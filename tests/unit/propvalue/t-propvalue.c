@@ -13,10 +13,10 @@ static const uint8_t list[] = {
     0x1f, 0x10, 0x00, 0x3a, 0x01, 0x00, 0x00, 0x00, 0x78, 0x00, 0x00, 0x00, /* MV String "x" */
     0x0b, 0x00, 0x72, 0x66, 0x01,                                           /* Boolean */
     0x1e, 0x00, 0x73, 0x66, 0x80, 0xe9, 0x00,                               /* String8 "€é" */
-    0xfd, 0x00, 0x79, 0x66, 0x00, 0x02, 0x00, 0x08, 0x03, 0x00, 0x01, 0x00, /* And(Exist, Not(..)) */
+    0xfd, 0x00, 0x79, 0x66, 0x00, 0x02, 0x00, 0x08, 0x03, 0x00, 0x01, 0x00, /* And(Exist, Not(..))
+                                                                             */
     0x02, 0x03, 0x01, 0x00, 0x01, 0x00, 0x1f, 0x00, 0x37, 0x00, 0x1f, 0x00, 0x37, 0x00, 0x79,
-    0x00, 0x00, 0x00,
-    0xfe, 0x00, 0x80, 0x66, 0x01, 0x00, 0x02, 0x00, 0x0a, 0x0b,             /* RuleAction */
+    0x00, 0x00, 0x00, 0xfe, 0x00, 0x80, 0x66, 0x01, 0x00, 0x02, 0x00, 0x0a, 0x0b, /* RuleAction */
 };
 
 typedef struct expected {
@@ -94,12 +94,12 @@ END_TEST
 START_TEST(a_flagged_row_says_what_is_missing)
 {
     static const uint32_t columns[] = {0x00370000, 0x0e070003, 0x3001001f, 0x10000102};
-    static const uint8_t row[] = {
-        0x01,                                     /* flagged */
-        0x1f, 0x00, 0x00, 'a', 0, 0, 0,           /* FlaggedPropertyValueWithType, String */
-        0x00, 0x2a, 0, 0, 0,                      /* value */
-        0x01,                                     /* not present */
-        0x0a, 0x0e, 0x00, 0x07, 0x80};            /* NotEnoughMemory */
+    static const uint8_t row[] = {0x01, /* flagged */
+                                  0x1f, 0x00, 0x00, 'a',  0,
+                                  0,    0, /* FlaggedPropertyValueWithType, String */
+                                  0x00, 0x2a, 0,    0,    0,     /* value */
+                                  0x01,                          /* not present */
+                                  0x0a, 0x0e, 0x00, 0x07, 0x80}; /* NotEnoughMemory */
     cpuu_reader r;
     cpuu_buf bytes, out;
     cpuu_cell c[4];
@@ -130,8 +130,8 @@ END_TEST
 START_TEST(address_book_values_carry_has_value)
 {
     /* [MS-OXCMAPIHTTP] 2.2.1.1: MV String of two, the second without a value; then an absent one */
-    static const uint8_t wire[] = {0x1f, 0x10, 0x0f, 0x80, 0xff, 2, 0, 0, 0, 0xff, 'a', 0, 0, 0, 0x00,
-                                   0x02, 0x01, 0xff, 0x0f, 0x00};
+    static const uint8_t wire[] = {0x1f, 0x10, 0x0f, 0x80, 0xff, 2,    0,    0,    0,    0xff,
+                                   'a',  0,    0,    0,    0x00, 0x02, 0x01, 0xff, 0x0f, 0x00};
     cpuu_reader r;
     cpuu_buf bytes;
     cpuu_cell c;
@@ -151,14 +151,14 @@ END_TEST
 START_TEST(values_of_the_wrong_shape_do_not_encode)
 {
     static const cpuu_value bad[] = {
-        {0x00370003, 3, (const uint8_t *)"abc"},            /* Integer32 of three bytes */
-        {0x0037001f, 2, (const uint8_t *)"\xc3\x28"},       /* not UTF-8 */
-        {0x0037001f, 3, (const uint8_t *)"a\0b"},           /* NUL inside */
-        {0x0037001e, 3, (const uint8_t *)"\xe2\x98\x83"},   /* no such character in the code page */
-        {0x36d81102, 6, (const uint8_t *)"\1\0\0\0\0\0"},   /* element cut off */
-        {0x667900fd, 3, (const uint8_t *)"\0\1\0"},         /* And of one that is not there */
-        {0x667900fd, 7, (const uint8_t *)"\x8\3\0\1\0\0\0"},/* bytes behind the restriction */
-        {0x0037000d, 0, NULL},                              /* Object */
+        {0x00370003, 3, (const uint8_t *)"abc"},          /* Integer32 of three bytes */
+        {0x0037001f, 2, (const uint8_t *)"\xc3\x28"},     /* not UTF-8 */
+        {0x0037001f, 3, (const uint8_t *)"a\0b"},         /* NUL inside */
+        {0x0037001e, 3, (const uint8_t *)"\xe2\x98\x83"}, /* no such character in the code page */
+        {0x36d81102, 6, (const uint8_t *)"\1\0\0\0\0\0"}, /* element cut off */
+        {0x667900fd, 3, (const uint8_t *)"\0\1\0"},       /* And of one that is not there */
+        {0x667900fd, 7, (const uint8_t *)"\x8\3\0\1\0\0\0"}, /* bytes behind the restriction */
+        {0x0037000d, 0, NULL},                               /* Object */
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         cpuu_buf out;

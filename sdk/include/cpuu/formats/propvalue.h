@@ -40,12 +40,12 @@ extern "C" {
 #define CPUU_PT_BINARY       0x0102u
 #define CPUU_PT_MULTIPLE     0x1000u /* bit */
 
-#define CPUU_TAG(id, type)  (((uint32_t)(id) << 16) | (uint32_t)(type))
-#define CPUU_TAG_TYPE(tag)  ((uint32_t)(tag) & 0xffffu)
-#define CPUU_TAG_ID(tag)    ((uint32_t)(tag) >> 16)
+#define CPUU_TAG(id, type) (((uint32_t)(id) << 16) | (uint32_t)(type))
+#define CPUU_TAG_TYPE(tag) ((uint32_t)(tag)&0xffffu)
+#define CPUU_TAG_ID(tag)   ((uint32_t)(tag) >> 16)
 
-#define CPUU_MAPI_NOT_FOUND  0x8004010Fu /* [MS-OXCDATA] 2.4 */
-#define CPUU_MAPI_NO_MEMORY  0x8007000Eu /* value too large for where it was asked */
+#define CPUU_MAPI_NOT_FOUND 0x8004010Fu /* [MS-OXCDATA] 2.4 */
+#define CPUU_MAPI_NO_MEMORY 0x8007000Eu /* value too large for where it was asked */
 
 typedef enum cpuu_wire {
     CPUU_WIRE_ROP = 1, /* 16-bit counts of bytes and of restrictions ([MS-OXCDATA] 2.11.1.1) */
