@@ -78,8 +78,8 @@ static json_t *props_json(const lab_store *s, const lab_props *p)
     for (size_t i = 0; i < p->count; i++) {
         char key[700];
         lab_val v = {p->items[i].tag, p->items[i].data, p->items[i].size};
-        if (is_excluded(v.tag))
-            continue;
+        if (is_excluded(v.tag) || (v.tag == 0x003D001F && !v.size))
+            continue; /* an empty subject prefix is the same as none */
         key_of(s, v.tag, key, sizeof(key));
         json_object_set_new(j, key, value_json(&v));
     }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static labctl *lab_process;
@@ -310,6 +311,27 @@ START_TEST(logon_follows_the_documents)
     ck_assert_uint_eq(logon_code(dn_of("source", "bob"), 0x01000004), EC_ACCESS_DENIED);
     ck_assert_uint_eq(logon_code(dn_of("source", "carol"), 0x01000004), 0); /* full access */
     ck_assert_uint_eq(logon_code(dn_of("source", "bob"), 0x01000005), EC_LOGIN_PERM);
+}
+END_TEST
+
+START_TEST(an_organisation_may_want_the_admin_flag)
+{
+    port = labctl_port(lab_process, "target");
+    ck_assert_uint_eq(do_connect(dn_of("target", "alice")), 0);
+    ck_assert_uint_eq(logon_code(dn, 0x01000004), 0); /* not for one's own mailbox */
+    ck_assert_uint_eq(logon_code(dn_of("target", "bob"), 0x01000004), EC_PROFILE);
+    ck_assert_uint_eq(logon_code(dn_of("target", "bob"), 0x01000005), 0);
+}
+END_TEST
+
+START_TEST(a_delay_is_waited_each_way)
+{
+    struct timespec a, b;
+    ck_assert(labctl_fault(lab_process, "{\"org\":\"source\",\"delay_ms\":60}"));
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    ck_assert_uint_eq(do_connect(dn_of("source", "alice")), 0);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    ck_assert_int_ge((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000, 119);
 }
 END_TEST
 
@@ -666,6 +688,8 @@ int main(void)
     tcase_add_test(c, a_wrong_password_is_401);
     tcase_add_test(c, connect_wants_the_users_own_dn);
     tcase_add_test(c, logon_follows_the_documents);
+    tcase_add_test(c, an_organisation_may_want_the_admin_flag);
+    tcase_add_test(c, a_delay_is_waited_each_way);
     tcase_add_test(c, a_payload_has_32_kilobytes_and_255_handles);
     tcase_add_test(c, at_most_250_messages_are_open);
     tcase_add_test(c, an_answer_that_does_not_fit_is_buffer_too_small);

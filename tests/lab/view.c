@@ -523,9 +523,7 @@ bool lab_read_only(const lab_view *v, uint32_t tag)
     case 0x003D:
         return false;
     case 0x0E07:
-    case 0x3007:
-    case 0x3008:
-        return v->kind != LAB_OBJ_MESSAGE; /* a client may set them on a message */
+        return v->kind != LAB_OBJ_MESSAGE; /* until the first save, see set_problem() */
     case 0x300B:                           /* [MS-OXCMSG] 2.2.1.9 (R1724) */
     case 0x0FF8:
         return true;
