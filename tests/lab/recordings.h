@@ -48,6 +48,7 @@ typedef struct replayer {
     char why[600];  /* first difference of the exchange; "" = none */
     unsigned notes; /* differences that the list below allows */
     unsigned number;
+    bool documented; /* the lab follows the documents now: their X-ResponseCode is expected */
     json_t
         *all_rows; /* 060: the rows of all payloads; where a payload ends is the server's choice */
     size_t next_row;
