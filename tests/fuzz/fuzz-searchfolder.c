@@ -1,0 +1,10 @@
+/* What is taken and not changed is the same again; what is changed is taken again. */
+#include <cpuu/formats/searchfolder.h>
+
+#include "rewriting.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_rewriting(data, size, cpuu_search_folder_rewrite);
+    return 0;
+}
