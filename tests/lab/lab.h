@@ -18,6 +18,7 @@
 #include <cpuu/formats/bytes.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define LAB_MAX_ORGS 2
 #define LAB_ROLES    13 /* slots of RopLogon, [MS-OXCSTOR] 2.2.1.1.3 */
@@ -305,7 +306,7 @@ typedef struct lab {
     uint64_t change;  /* change numbers */
     uint64_t cookies; /* session numbers */
     uint8_t secret[16];
-    bool die; /* the main loop ends with status 3 */
+    atomic_bool die; /* the main loop ends with status 3 */
 } lab;
 
 lab *lab_new(void);
