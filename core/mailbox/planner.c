@@ -583,38 +583,45 @@ static outcome read_answers(cpuu_lane *lane, const cpuu_call *call, cpuu_error *
     return at < b->n_steps ? READ_SHORT : READ_ALL;
 }
 
-/* Units with all their answers go on; those without go back to the queue. */
+/* A unit without all its answers: again, unless it changes something or never gets anywhere. */
+static void unit_again(cpuu_lane *lane, cpuu_unit *u, bool progress)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    bool changed = u->cls->writes && u->hit;
+    u->tries += !progress;
+    if (!changed && u->tries < MAX_TRIES * 2) {
+        queue_front(lane->box, u);
+        return;
+    }
+    cpuu_fail(&err, changed ? CPUU_E_IO : CPUU_E_TOOBIG,
+              changed ? "%s: the server stopped in the middle of a change"
+                      : "%s: the server does not answer a part of a request",
+              lane->box->name);
+    unit_fail(u, &err, changed);
+}
+
+/* Units with all their answers go on; those without go back to the queue, in their order. */
 static void finish_units(cpuu_lane *lane, const cpuu_call *call, bool short_answer)
 {
     cpuu_batch *b = &lane->batch;
     size_t n = b->n_units;
-    const cpuu_rop_reply *reply = &call->replies[0];
-    cpuu_unit *back[CPUU_MAX_SLOTS + 1];
-    size_t n_back = 0;
+    bool progress = false;
     for (size_t i = 0; i < n; i++) {
         cpuu_unit *u = b->units[i];
-        if (u->left == 0) {
-            u->cls->finish(u, lane, reply);
-        } else if (u->cls->writes && u->hit) {
-            cpuu_error err = CPUU_ERROR_INIT;
-            cpuu_fail(&err, CPUU_E_IO, "%s: the server stopped in the middle of a change",
-                      lane->box->name);
-            unit_fail(u, &err, true);
-        } else if (++u->tries < MAX_TRIES * 4 && n_back <= CPUU_MAX_SLOTS) {
-            back[n_back++] = u;
-        } else {
-            cpuu_error err = CPUU_ERROR_INIT;
-            cpuu_fail(&err, CPUU_E_TOOBIG, "%s: the server does not answer a part of a request",
-                      lane->box->name);
-            unit_fail(u, &err, false);
-        }
+        if (u->left)
+            continue;
+        progress = true;
+        b->units[i] = NULL;
+        u->cls->finish(u, lane, &call->replies[0]);
     }
+    for (size_t i = n; i > 0; i--)
+        if (b->units[i - 1])
+            unit_again(lane, b->units[i - 1], progress);
     b->n_units = 0;
-    while (n_back)
-        queue_front(lane->box, back[--n_back]);
     if (short_answer) {
         lane->leaked += b->n_slots;
-        lane->shrink = lane->shrink < MAX_SHRINK ? lane->shrink + 1 : MAX_SHRINK;
+        if (!progress && lane->shrink < MAX_SHRINK)
+            lane->shrink++;
     }
 }
 
@@ -629,8 +636,8 @@ static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
     switch (read_answers(lane, call, &err)) {
     case READ_ALL:
         lane->pauses = 0;
-        if (lane->shrink && !writes)
-            lane->shrink--;
+        if (!writes)
+            lane->shrink = 0; /* the sizes expected are now those that were seen */
         finish_units(lane, call, false);
         break;
     case READ_SHORT:

@@ -182,6 +182,7 @@ struct cpuu_work {
     uint32_t pos;       /* rows of the table read so far */
     uint32_t total;     /* rows the server said there are; 0 = unknown */
     uint32_t row_bytes; /* average seen on the wire */
+    uint32_t object_bytes; /* average answer seen for the properties of one object */
     bool is_table, end;
     cpuu_lane *held_lane;
     uint32_t held_generation, held_table, held_folder;

@@ -308,7 +308,8 @@ static void props_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     cpuu_rop_get_properties(&b->body, object, tags, n);
     cpuu_batch_step(b, u, CPUU_ROP_GET_PROPERTIES_SPECIFIC, object, WHAT_PROPS, tags, n);
     close_object(b, object);
-    b->expected += u->expected;
+    uint32_t seen = u->work->object_bytes;
+    b->expected += seen > u->expected ? seen : u->expected;
 }
 
 static void props_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
@@ -322,6 +323,8 @@ static void props_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
             row_code(row, a->code);
         return;
     }
+    uint32_t bytes = (uint32_t)a->bytes.size + 100;
+    w->object_bytes = w->object_bytes ? (w->object_bytes * 3 + bytes) / 4 : bytes;
     for (uint32_t i = 0; i < step->n_columns; i++) {
         uint32_t at = row->again ? row->again[i] : i;
         cpuu_value v = cpuu_cell_value(&a->cells[i], &a->bytes);

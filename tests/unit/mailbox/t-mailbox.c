@@ -843,6 +843,87 @@ START_TEST(reads_survive_a_lost_context_an_overflow_and_a_closed_connection)
 }
 END_TEST
 
+START_TEST(answers_that_do_not_fit_are_asked_for_in_smaller_portions)
+{
+    enum { N = 80 };
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    lab_message *made[N];
+    uint8_t eids[N][70], blob[3000];
+    cpuu_blob ids[N];
+    pthread_mutex_lock(&model->lock);
+    for (unsigned i = 0; i < N; i++) {
+        cpuu_buf b;
+        made[i] = lab_message_new(inbox, false);
+        memset(blob, (int)i, sizeof(blob));
+        lab_props_set_text(&made[i]->content.props, T_CLASS >> 16, "IPM.Note");
+        lab_props_set(&made[i]->content.props, T_BLOB, blob, sizeof(blob) - i);
+        cpuu_buf_init(&b, 70);
+        lab_put_message_eid(&b, made[i]);
+        memcpy(eids[i], b.data, 70);
+        cpuu_buf_free(&b);
+        ids[i].data = eids[i];
+        ids[i].size = 70;
+    }
+    pthread_mutex_unlock(&model->lock);
+    uint32_t tags[] = {T_CLASS, T_BLOB};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
+                       .box = box,
+                       .what = CPUU_ITEMS,
+                       .tags = tags,
+                       .n_tags = 2,
+                       .ids = ids,
+                       .n_ids = N};
+    uint64_t before = executes("source");
+    run_ok(&op, 1);
+    printf("80 values of 3 KB: %llu Executes\n", (unsigned long long)(executes("source") - before));
+    ck_assert_uint_eq(op.rows.count, N);
+    for (unsigned i = 0; i < N; i++) {
+        const cpuu_value *v = &op.rows.items[i].values[1];
+        ck_assert_int_eq(op.rows.items[i].rc, CPUU_OK);
+        ck_assert_uint_eq(v->size, sizeof(blob) - i);
+        ck_assert_uint_eq(v->data[0], i);
+        ck_assert_uint_eq(v->data[v->size - 1], i);
+    }
+    cpuu_mail_op_clear(&op);
+}
+END_TEST
+
+static unsigned beats_left;
+static cpuu_rc beat(void *user)
+{
+    (void)user;
+    return beats_left && --beats_left == 0 ? CPUU_E_STOP : CPUU_OK;
+}
+
+START_TEST(a_stop_ends_everything_and_the_pool_is_usable_afterwards)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    uint32_t tags[] = {T_SUBJECT};
+    cpuu_mail_op op[2] = {{.verb = CPUU_MAIL_READ,
+                           .box = box,
+                           .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_COMMON_VIEWS,
+                           .tags = tags,
+                           .n_tags = 1},
+                          {.verb = CPUU_MAIL_READ,
+                           .box = box,
+                           .what = CPUU_RULES,
+                           .role = CPUU_ROLE_INBOX}};
+    cpuu_http_on_beat(http, beat, NULL);
+    beats_left = 1;
+    ck_assert_int_eq(cpuu_mail_run(mail, op, 2, &err), CPUU_E_STOP);
+    ck_assert_int_eq(op[0].rc, CPUU_E_STOP);
+    ck_assert_int_eq(op[1].rc, CPUU_E_STOP);
+    beats_left = 0;
+    run_ok(op, 2);
+    cpuu_mail_op_clear(&op[0]);
+    cpuu_mail_op_clear(&op[1]);
+}
+END_TEST
+
 START_TEST(a_write_whose_answer_was_lost_is_not_repeated)
 {
     static account a;
@@ -1218,6 +1299,8 @@ int main(void)
         a_read_only_mailbox_is_not_written_to,
         rows_are_handed_over_one_by_one_and_can_be_stopped,
         reads_survive_a_lost_context_an_overflow_and_a_closed_connection,
+        answers_that_do_not_fit_are_asked_for_in_smaller_portions,
+        a_stop_ends_everything_and_the_pool_is_usable_afterwards,
         a_write_whose_answer_was_lost_is_not_repeated,
         whatever_fails_each_message_is_made_once_or_reported,
         a_large_message_begins_again_when_its_context_is_lost,
