@@ -913,8 +913,22 @@ static bool touches(const cpuu_fetch *f, const cpuu_queued *q)
     return q->folder.size == 0 || cpuu_blob_same(folder, q->folder);
 }
 
+/* A write may have created names at the target that no row could have before. */
+static void learn_names(cpuu_reading *s, cpuu_fetch *f)
+{
+    const cpuu_names *n = names_entry(s, f->feature, f->box);
+    for (uint32_t i = 0; n && i < f->q.n_tags; i++) {
+        if (!f->columns[i])
+            f->columns[i] = cpuu_wire_tag(n->ids, f->q.tags[i]);
+    }
+}
+
 void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run)
 {
+    for (cpuu_fetch *f = s->declared; f; f = f->next) {
+        if (f->is_target && f->done && f->rc >= 0)
+            learn_names(s, f);
+    }
     for (size_t i = 0; i < run->n_queue; i++) {
         const cpuu_queued *q = &run->queue[i];
         if (q->merged != i || !q->applied || q->rc < 0 || q->c.what == CPUU_SECTIONS)

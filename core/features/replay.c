@@ -147,6 +147,15 @@ static bool deleted_by_us(const object *o)
     return o->newest->r.kind == CPUU_RECORD_DELETE;
 }
 
+/* Where it lives: an update of a folder does not say, its creation does. */
+static cpuu_blob place_of(const object *o)
+{
+    cpuu_blob folder = {NULL, 0};
+    for (const step *s = o->newest; s && !folder.size; s = s->older)
+        folder = s->r.folder;
+    return folder;
+}
+
 static bool id_unknown(const object *o)
 {
     return created_by_us(o) && o->newest == o->oldest && o->oldest->r.id.size == 0;
@@ -237,7 +246,7 @@ static void ask(replay *p, object *o)
 {
     const step *s = o->newest;
     o->read = (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = p->w->target, .what = s->r.what,
-                             .folder = s->r.folder, .tags = o->tags, .n_tags = o->n_tags};
+                             .folder = place_of(o), .tags = o->tags, .n_tags = o->n_tags};
     if (o->n_tags == 0) { /* only whether it is there; PidTagRuleId, MemberId, MessageClass */
         o->tags[0] = s->r.what == CPUU_RULES         ? 0x66740014u
                      : s->r.what == CPUU_PERMISSIONS ? 0x66710014u
@@ -398,6 +407,8 @@ static bool given_by_store(uint32_t what, uint32_t tag)
         0x3FFA, 0x3FFB, 0x65E0, 0x65E1, 0x65E2, 0x65E3, 0x6671, 0x6672, 0x6674, 0x6748, 0x674A, 0x674B,
         0x674D, 0x674E, 0x67A4};
     const uint16_t id = (uint16_t)(tag >> 16);
+    if (what == CPUU_HIDDEN && id == 0x0E07) /* PidTagMessageFlags: read or not means nothing there */
+        return true;
     if ((tag & 0xffffu) == 0x000Du) /* PtypObject has no value */
         return true;
     if (id == 0x0FFF && what == CPUU_PERMISSIONS)
@@ -452,7 +463,7 @@ static bool pick_listing(replay *p, object *o, cpuu_mail_op *op)
     for (uint32_t i = 0; tags && i < o->n_set; i++)
         tags[i] = o->set[i].tag;
     *op = (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = p->w->target, .what = o->newest->r.what,
-                         .folder = o->newest->r.folder, .tags = tags, .n_tags = o->n_set};
+                         .folder = place_of(o), .tags = tags, .n_tags = o->n_set};
     return tags != NULL;
 }
 
@@ -532,7 +543,7 @@ static void take_listing(replay *p, object *o, cpuu_mail_op *op)
 
 static bool pick_write(replay *p, object *o, cpuu_mail_op *op)
 {
-    *op = (cpuu_mail_op){.box = p->w->target, .what = o->newest->r.what, .folder = o->newest->r.folder,
+    *op = (cpuu_mail_op){.box = p->w->target, .what = o->newest->r.what, .folder = place_of(o),
                          .id = o->id, .set = o->set, .n_set = o->n_set, .unset = o->unset,
                          .n_unset = o->n_unset};
     switch (o->act) {
@@ -613,7 +624,7 @@ static bool pick_folder_delete(replay *p, object *o, cpuu_mail_op *op)
     if (o->act != ACT_DELETE_FOLDER)
         return false;
     *op = (cpuu_mail_op){.verb = CPUU_MAIL_DELETE, .box = p->w->target, .what = CPUU_FOLDERS,
-                         .folder = o->newest->r.folder, .id = o->id};
+                         .folder = place_of(o), .id = o->id};
     return true;
 }
 
