@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#define NAMES_PER_REQUEST 100u
+#define NAMES_PER_REQUEST 160u
 #define MIDS_PER_REQUEST  100u
 #define MAX_REBINDS       2u
 
@@ -186,7 +186,7 @@ static bool resolved(cpuu_directory *d)
             if (has_row && is_him(a, row, w->key)) {
                 if (!take(a, row, w))
                     d->mail->fatal = CPUU_E_NOMEM;
-            } else if (a->mids[i] == CPUU_NSPI_AMBIGUOUS && telling) {
+            } else if (a->mids[i] == CPUU_NSPI_AMBIGUOUS && telling && !w->person->found) {
                 w->person->ambiguous = true;
             }
         }
@@ -270,14 +270,35 @@ static void bind(cpuu_directory *d)
     cpuu_session_connect(d->session, &d->call);
 }
 
+/* "X500:/o=...": the form an alias has in the list of proxy addresses. NULL: out of memory. */
+static const char *as_alias(const wanted *w)
+{
+    size_t n = strlen(w->key);
+    char *name = cpuu_arena_alloc(&w->op->rows.arena, n + 6);
+    if (name) {
+        memcpy(name, "X500:", 5);
+        memcpy(name + 5, w->key, n);
+    }
+    return name;
+}
+
+/* A DN is asked for as it is and as an alias; whichever is known brings its row. */
 static bool ask_names(cpuu_directory *d)
 {
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
     const char *names[NAMES_PER_REQUEST + 1];
-    for (; d->next_name < d->n_all && d->n_chosen < NAMES_PER_REQUEST; d->next_name++) {
-        if (d->all[d->next_name].person->found)
+    for (; d->next_name < d->n_all && d->n_chosen + 2 <= NAMES_PER_REQUEST; d->next_name++) {
+        const wanted *w = &d->all[d->next_name];
+        const char *alias = w->key[0] == '/' && !w->person->found ? as_alias(w) : NULL;
+        if (w->person->found)
             continue;
-        names[d->n_chosen] = d->all[d->next_name].key;
+        names[d->n_chosen] = w->key;
+        d->chosen[d->n_chosen++] = d->next_name;
+        if (w->key[0] != '/')
+            continue;
+        if (!alias)
+            d->mail->fatal = CPUU_E_NOMEM; /* better no answer than a wrong "not found" */
+        names[d->n_chosen] = alias ? alias : w->key;
         d->chosen[d->n_chosen++] = d->next_name;
     }
     if (d->n_chosen == 0)

@@ -752,6 +752,30 @@ START_TEST(people_are_found_by_exact_addresses_only)
 }
 END_TEST
 
+START_TEST(an_old_dn_is_found_as_an_alias)
+{
+    static account a, old;
+    account_of(&a, "target", "alice");
+    account_of(&old, "source", "bob");
+    lab_user *bob = lab_find_user(lab_find_org(model, "target"), "bob");
+    char alias[400];
+    snprintf(alias, sizeof(alias), "X500:%s", old.user->dn);
+    LAB_GROW(bob->proxies, bob->proxies_cap, bob->n_proxies);
+    bob->proxies[bob->n_proxies++] = lab_strdup(alias);
+    cpuu_directory *d;
+    ck_assert_int_eq(cpuu_mail_directory(mail, &a.endpoint, &d, &err), CPUU_OK);
+    const char *keys[] = {old.user->dn, "/o=SourceOrg/cn=nobody"};
+    cpuu_person p[2];
+    cpuu_mail_op op = {
+        .verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = keys, .n_keys = 2, .people = p};
+    run_ok(&op, 1);
+    ck_assert(p[0].found && p[0].is_local_mailbox);
+    ck_assert_str_eq(p[0].dn, bob->dn);
+    ck_assert(!p[1].found);
+    cpuu_mail_op_clear(&op);
+}
+END_TEST
+
 START_TEST(a_read_only_mailbox_is_not_written_to)
 {
     static account a;
@@ -902,16 +926,14 @@ START_TEST(a_stop_ends_everything_and_the_pool_is_usable_afterwards)
     static account a;
     cpuu_mailbox *box = open_box(&a, "source", "alice", false);
     uint32_t tags[] = {T_SUBJECT};
-    cpuu_mail_op op[2] = {{.verb = CPUU_MAIL_READ,
-                           .box = box,
-                           .what = CPUU_HIDDEN,
-                           .role = CPUU_ROLE_COMMON_VIEWS,
-                           .tags = tags,
-                           .n_tags = 1},
-                          {.verb = CPUU_MAIL_READ,
-                           .box = box,
-                           .what = CPUU_RULES,
-                           .role = CPUU_ROLE_INBOX}};
+    cpuu_mail_op op[2] = {
+        {.verb = CPUU_MAIL_READ,
+         .box = box,
+         .what = CPUU_HIDDEN,
+         .role = CPUU_ROLE_COMMON_VIEWS,
+         .tags = tags,
+         .n_tags = 1},
+        {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX}};
     cpuu_http_on_beat(http, beat, NULL);
     beats_left = 1;
     ck_assert_int_eq(cpuu_mail_run(mail, op, 2, &err), CPUU_E_STOP);
@@ -1296,6 +1318,7 @@ int main(void)
         folders_are_created_renamed_and_deleted_unless_something_is_in_them,
         names_become_ids_of_this_mailbox_and_back,
         people_are_found_by_exact_addresses_only,
+        an_old_dn_is_found_as_an_alias,
         a_read_only_mailbox_is_not_written_to,
         rows_are_handed_over_one_by_one_and_can_be_stopped,
         reads_survive_a_lost_context_an_overflow_and_a_closed_connection,
