@@ -57,7 +57,8 @@ void cpuu_unit_queue(cpuu_unit *u)
 {
     cpuu_mailbox *box = u->box;
     cpuu_unit **at = &box->head;
-    if (u->cls->writes || !u->work || !u->work->ready) {
+    bool no_writes = !box->tail || !box->tail->cls->writes;
+    if (u->cls->writes || no_writes || !u->work || !u->work->ready) {
         queue_tail(box, u);
         return;
     }

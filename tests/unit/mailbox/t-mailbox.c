@@ -247,6 +247,29 @@ START_TEST(a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not)
 }
 END_TEST
 
+START_TEST(a_wrong_password_and_an_unknown_mailbox_are_told_apart)
+{
+    static account a;
+    account_of(&a, "source", "alice");
+    cpuu_credentials wrong = {a.credentials.user, (char *)"wrong"};
+    cpuu_endpoint e = a.endpoint;
+    e.credentials = &wrong;
+    cpuu_mail_open o[3] = {
+        {.endpoint = &e, .mailbox_dn = a.user->dn, .smtp = a.user->smtp},
+        {.endpoint = &a.endpoint,
+         .mailbox_dn = "/o=SourceOrg/cn=nobody",
+         .smtp = "nobody@source.test"},
+        {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn, .smtp = a.user->smtp}};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, o, 3, &err), CPUU_OK);
+    ck_assert_int_eq(o[0].rc, CPUU_E_AUTH);
+    ck_assert_int_eq(o[1].rc, CPUU_E_NOTFOUND);
+    ck_assert_msg(o[2].rc == CPUU_OK, "%s", o[2].error.text);
+    ck_assert_ptr_null(strstr(o[0].error.text, "wrong"));
+    cpuu_mail_free(mail); /* before the endpoint it borrows */
+    ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &mail, &err), CPUU_OK);
+}
+END_TEST
+
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
@@ -1309,6 +1332,7 @@ int main(void)
     const TTest *const tests[] = {
         an_own_mailbox_opens_with_its_special_folders,
         a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not,
+        a_wrong_password_and_an_unknown_mailbox_are_told_apart,
         hidden_messages_come_whole_and_with_their_entry_ids,
         many_sets_of_several_mailboxes_are_read_at_once,
         a_long_table_is_read_to_its_end_in_few_requests,
