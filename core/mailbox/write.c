@@ -17,6 +17,8 @@
 #define TAG_RIGHTS    CPUU_TAG(0x6673, CPUU_PT_INT32)
 #define TAG_NAME      CPUU_TAG(0x3001, CPUU_PT_STRING)
 #define TAG_COMMENT   CPUU_TAG(0x3004, CPUU_PT_STRING)
+#define TAG_SUBJECT   CPUU_TAG(0x0037, CPUU_PT_STRING)
+#define NORMALIZED    0x0e1du /* PidTagNormalizedSubject: follows from the subject */
 #define TAG_TYPE      CPUU_TAG(0x3601, CPUU_PT_INT32)
 
 enum {
@@ -281,7 +283,8 @@ static const cpuu_value *sendable(cpuu_work *w, const uint32_t *skip, size_t n_s
         return NULL;
     }
     for (uint32_t i = 0; i < op->n_set; i++) {
-        bool out_of = is_computed(op->set[i].tag);
+        bool out_of = is_computed(op->set[i].tag) &&
+                      (CPUU_TAG_ID(op->set[i].tag) != NORMALIZED || find(op, TAG_SUBJECT));
         for (size_t k = 0; k < n_skip; k++)
             out_of = out_of || op->set[i].tag == skip[k];
         if (!out_of)

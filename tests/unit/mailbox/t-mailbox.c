@@ -518,6 +518,31 @@ START_TEST(five_hundred_messages_are_created_changed_and_deleted_in_few_requests
 }
 END_TEST
 
+START_TEST(a_message_whose_property_is_refused_does_not_stay)
+{
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    size_t there = count_messages(inbox, true);
+    fresh f;
+    fresh_init(&f, 1, "refused");
+    cpuu_value set[] = {f.set[0], f.set[1], {0xfff0001f, 1, (const uint8_t *)"x"}};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                       .box = box,
+                       .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_INBOX,
+                       .set = set,
+                       .n_set = 3};
+    run(&op, 1);
+    ck_assert_int_lt(op.rc, 0);
+    ck_assert(!op.maybe_done);
+    ck_assert_uint_eq(op.created.size, 0);
+    ck_assert_ptr_nonnull(strstr(op.error.text, "0xFFF0001F"));
+    ck_assert_uint_eq(count_messages(inbox, true), there);
+    cpuu_mail_op_clear(&op);
+}
+END_TEST
+
 START_TEST(large_values_go_and_come_by_stream)
 {
     enum { BIG = 300000 };
@@ -1337,6 +1362,7 @@ int main(void)
         many_sets_of_several_mailboxes_are_read_at_once,
         a_long_table_is_read_to_its_end_in_few_requests,
         five_hundred_messages_are_created_changed_and_deleted_in_few_requests,
+        a_message_whose_property_is_refused_does_not_stay,
         large_values_go_and_come_by_stream,
         rules_and_permissions_are_changed_one_by_one,
         folders_are_created_renamed_and_deleted_unless_something_is_in_them,
