@@ -1,7 +1,7 @@
 /*
- * The seam: every change of every feature passes here. Queue -> fresh before-image -> comparison with
- * what the feature saw -> journal, flushed -> write -> result. A dry run takes the same way and leaves
- * out the journal and the write.
+ * The seam: every change of every feature passes here. Queue -> fresh before-image -> comparison
+ * with what the feature saw -> journal, flushed -> write -> result. A dry run takes the same way
+ * and leaves out the journal and the write.
  */
 #include "features/private.h"
 
@@ -17,7 +17,7 @@
 #define MAX_QUEUE 65536u
 #define MAX_BYTES (256u << 20) /* of all that one verb queues and reads */
 
-/* ---- queueing --------------------------------------------------------------------------------- */
+/* ---- queueing -------------------------------------------------------------------------------- */
 
 static const char *values_problem(const cpuu_feature *f, const cpuu_change *c)
 {
@@ -41,7 +41,8 @@ static const char *values_problem(const cpuu_feature *f, const cpuu_change *c)
 
 static const char *change_problem(const cpuu_run *run, const cpuu_change *c)
 {
-    const uint32_t need = c->what == CPUU_SECTIONS ? CPUU_NEED_PROFILE_WRITE : CPUU_NEED_TARGET_WRITE;
+    const uint32_t need =
+        c->what == CPUU_SECTIONS ? CPUU_NEED_PROFILE_WRITE : CPUU_NEED_TARGET_WRITE;
     if (run->verb != CPUU_VERB_UPDATE && run->verb != CPUU_VERB_SKIP)
         return "only update() and skip() may change anything";
     if (!(run->needs & need))
@@ -101,7 +102,8 @@ static cpuu_rc queue_one(cpuu_run *run, const cpuu_change *from, cpuu_error *err
     q.c.set = copy_values(a, from->set, from->n_set);
     q.c.unset = cpuu_arena_dup(a, from->unset, from->n_unset * sizeof(*from->unset));
     q.c.title = from->title ? cpuu_arena_strdup(a, from->title) : "";
-    if (!q.c.set || !q.c.unset || !q.c.title || !copy_blob(a, &q.c.folder) || !copy_blob(a, &q.c.id))
+    if (!q.c.set || !q.c.unset || !q.c.title || !copy_blob(a, &q.c.folder) ||
+        !copy_blob(a, &q.c.id))
         return cpuu_nomem(err);
     run->queue[run->n_queue++] = q;
     return CPUU_OK;
@@ -147,7 +149,7 @@ cpuu_rc CPUU_CALL cpuu_service_change(cpuu_run *run, const cpuu_change *changes,
     return CPUU_OK;
 }
 
-/* ---- merging ---------------------------------------------------------------------------------- */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 static bool same_object(const cpuu_change *a, const cpuu_change *b)
 {
@@ -221,7 +223,7 @@ static cpuu_rc merge(cpuu_run *run, cpuu_error *err)
     return rc;
 }
 
-/* ---- what is written where -------------------------------------------------------------------- */
+/* ---- what is written where ------------------------------------------------------------------- */
 
 #define PLACEHOLDER "cpuu-dry-run-"
 
@@ -311,18 +313,21 @@ static cpuu_rc prepare(cpuu_run *run, cpuu_error *err)
     return rc;
 }
 
-/* ---- before-images ---------------------------------------------------------------------------- */
+/* ---- before-images --------------------------------------------------------------------------- */
 
 typedef struct image { /* one read of the before-image set */
     cpuu_mail_op op;
-    size_t index;      /* of the change it is for */
+    size_t index; /* of the change it is for */
 } image;
 
 static cpuu_mail_op image_op(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
 {
     static const uint32_t id_tags[] = {0x001A001Fu, 0x3001001Fu, 0x66740014u, 0x66710014u};
-    cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = run->w->target, .what = q->c.what,
-                       .role = q->folder.size ? CPUU_ROLE_NONE : q->c.role, .folder = q->folder};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
+                       .box = run->w->target,
+                       .what = q->c.what,
+                       .role = q->folder.size ? CPUU_ROLE_NONE : q->c.role,
+                       .folder = q->folder};
     if (q->c.verb == CPUU_CREATE) { /* PidTagMessageClass, DisplayName, RuleId, MemberId */
         op.tags = &id_tags[q->c.what == CPUU_RULES         ? 2
                            : q->c.what == CPUU_PERMISSIONS ? 3
@@ -350,7 +355,8 @@ static cpuu_mail_op image_op(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
     return op;
 }
 
-/* An object that only this dry run knows has no image; neither has a folder that is to be created. */
+/* An object that only this dry run knows has no image; neither has a folder that is to be created.
+ */
 static bool has_image(const cpuu_queued *q)
 {
     return !is_placeholder(q->c.verb == CPUU_CREATE ? q->folder : q->c.id);
@@ -460,7 +466,7 @@ static cpuu_rc read_images(cpuu_run *run, cpuu_error *err)
     return rc;
 }
 
-/* ---- comparison ------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
 /* Whether this verb has written to the object in an earlier flush: then the rows it read are older
  * than its own work. */
@@ -498,8 +504,8 @@ static bool could_not_come_back(const cpuu_queued *q)
         const cpuu_prop *p = &q->before[i];
         if (p->tag == 0x0E1B000Bu && p->present && p->data.size && p->data.data[0])
             return true; /* PidTagHasAttachments */
-        if ((p->tag == 0x0E04001Fu || p->tag == 0x0E03001Fu || p->tag == 0x0E02001Fu) && p->present &&
-            p->data.size)
+        if ((p->tag == 0x0E04001Fu || p->tag == 0x0E03001Fu || p->tag == 0x0E02001Fu) &&
+            p->present && p->data.size)
             return true; /* PidTagDisplayTo, Cc, Bcc */
     }
     return false;
@@ -512,8 +518,8 @@ static cpuu_rc excuse(cpuu_run *run, cpuu_queued *q, cpuu_rc rc, const char *why
     if (!(q->c.flags & CPUU_MAY_FAIL))
         return cpuu_fail(err, rc, "cannot change '%s': %s", q->c.title, why);
     run->n_excused++;
-    cpuu_logf(run->w->log, CPUU_LV_WARNING, "%s: '%s' was not changed: %s", run->f->name, q->c.title,
-              why);
+    cpuu_logf(run->w->log, CPUU_LV_WARNING, "%s: '%s' was not changed: %s", run->f->name,
+              q->c.title, why);
     return CPUU_OK;
 }
 
@@ -526,16 +532,18 @@ static cpuu_rc compare(cpuu_run *run, cpuu_error *err)
             continue;
         if (q->rc < 0)
             rc = excuse(run, q, q->rc,
-                        q->rc == CPUU_E_NOTFOUND ? "it is not there any more" : run->last_problem, err);
+                        q->rc == CPUU_E_NOTFOUND ? "it is not there any more" : run->last_problem,
+                        err);
         else if (changed_since(run, q))
-            rc = excuse(run, q, CPUU_E_CONFLICT, "somebody else changed it just now; run again", err);
+            rc = excuse(run, q, CPUU_E_CONFLICT, "somebody else changed it just now; run again",
+                        err);
         else if (could_not_come_back(q))
             rc = excuse(run, q, CPUU_E_UNSUPPORTED, "deleting it could not be undone", err);
     }
     return rc;
 }
 
-/* ---- journal and writing ---------------------------------------------------------------------- */
+/* ---- journal and writing --------------------------------------------------------------------- */
 
 static cpuu_rc encode_after(const cpuu_queued *q, cpuu_buf *out, cpuu_error *err)
 {
@@ -713,8 +721,8 @@ static cpuu_rc pretend(cpuu_run *run, cpuu_error *err)
         if (q->c.verb == CPUU_CREATE) {
             char id[40];
             snprintf(id, sizeof(id), PLACEHOLDER "%" PRIu32, ++run->s->placeholders);
-            q->result = (cpuu_blob){cpuu_arena_dup(&run->s->arena, id, strlen(id)),
-                                    (uint32_t)strlen(id)};
+            q->result =
+                (cpuu_blob){cpuu_arena_dup(&run->s->arena, id, strlen(id)), (uint32_t)strlen(id)};
             if (!q->result.data)
                 return cpuu_nomem(err);
         }
@@ -723,7 +731,7 @@ static cpuu_rc pretend(cpuu_run *run, cpuu_error *err)
     return CPUU_OK;
 }
 
-/* ---- profile ---------------------------------------------------------------------------------- */
+/* ---- profile --------------------------------------------------------------------------------- */
 
 static cpuu_rc edit_value(cpuu_run *run, const cpuu_queued *q, const char *section, uint32_t tag,
                           const cpuu_value *set, cpuu_error *err)
@@ -742,9 +750,10 @@ static cpuu_rc edit_value(cpuu_run *run, const cpuu_queued *q, const char *secti
     const cpuu_prop after = cpuu_prop_of(tag, set);
     if (cpuu_prop_same(&before, &after))
         return CPUU_OK;
-    rc = set ? cpuu_profile_set(w->profile, w->edits, section, set, CPUU_MARK_OBSERVED, q->c.title, err)
-             : cpuu_profile_unset(w->profile, w->edits, section, tag, CPUU_MARK_OBSERVED, q->c.title,
-                                  err);
+    rc = set ? cpuu_profile_set(w->profile, w->edits, section, set, CPUU_MARK_OBSERVED, q->c.title,
+                                err)
+             : cpuu_profile_unset(w->profile, w->edits, section, tag, CPUU_MARK_OBSERVED,
+                                  q->c.title, err);
     if (rc < 0)
         return rc;
     char *a = cpuu_prop_text(&before), *b = cpuu_prop_text(&after);
@@ -798,7 +807,7 @@ static cpuu_rc edit_profile(cpuu_run *run, cpuu_error *err)
     return rc;
 }
 
-/* ---- the services ----------------------------------------------------------------------------- */
+/* ---- the services ---------------------------------------------------------------------------- */
 
 static bool any_mailbox(const cpuu_run *run)
 {
@@ -853,7 +862,8 @@ cpuu_rc CPUU_CALL cpuu_service_result(cpuu_run *run, uint32_t ticket, cpuu_resul
     if (ticket >= run->n_applied)
         return CPUU_E_NOTFOUND;
     const cpuu_queued *q = &run->queue[run->queue[ticket].merged];
-    cpuu_result r = {.size = out->size, .rc = q->rc, .id = q->c.verb == CPUU_CREATE ? q->result : q->c.id};
+    cpuu_result r = {
+        .size = out->size, .rc = q->rc, .id = q->c.verb == CPUU_CREATE ? q->result : q->c.id};
     memcpy(out, &r, out->size < sizeof(r) ? out->size : sizeof(r));
     return CPUU_OK;
 }

@@ -1,11 +1,10 @@
 /*
  * Features: loading plugins, serving them, guarding every call into them.
  *   loader.c    the one user of libltdl
- *   services.c  the host table (cpuu_host); reads.c answers queries, changes.c is the only place where
- *               mailbox, profile and journal meet: queue -> before-image -> journal flush -> write;
- *               files.c does the same for files
- *   runner.c    order, check of critical features, spans, verbs
- *   replay.c    takes journal records back (undo, rollback, recovery)
+ *   services.c  the host table (cpuu_host); reads.c answers queries, changes.c is the only place
+ * where mailbox, profile and journal meet: queue -> before-image -> journal flush -> write; files.c
+ * does the same for files runner.c    order, check of critical features, spans, verbs replay.c
+ * takes journal records back (undo, rollback, recovery)
  */
 #ifndef CPUU_FEATURES_FEATURES_H
 #define CPUU_FEATURES_FEATURES_H
@@ -21,10 +20,11 @@
 
 typedef struct cpuu_plugins cpuu_plugins;
 
-/* Loads every plugin of an absolute folder with immediate binding. A plugin that cannot be loaded is
- * an error that says which file and why; the folder must not be writable by others. */
+/* Loads every plugin of an absolute folder with immediate binding. A plugin that cannot be loaded
+ * is an error that says which file and why; the folder must not be writable by others. */
 cpuu_rc cpuu_plugins_load(const char *dir, cpuu_log *log, cpuu_plugins **out, cpuu_error *err);
-/* The same checks and order for plugins that are linked in (NULL-terminated; static builds, tests). */
+/* The same checks and order for plugins that are linked in (NULL-terminated; static builds, tests).
+ */
 cpuu_rc cpuu_plugins_from(const cpuu_plugin *const *plugins, cpuu_log *log, cpuu_plugins **out,
                           cpuu_error *err);
 void cpuu_plugins_free(cpuu_plugins *p);
@@ -46,13 +46,13 @@ typedef struct cpuu_work { /* one profile being processed; everything borrowed f
     cpuu_report *report;
     cpuu_log *log;
     cpuu_plugins *plugins;
-    cpuu_journal *journal;      /* NULL in a dry run */
-    cpuu_mail *mail;            /* NULL without network */
+    cpuu_journal *journal; /* NULL in a dry run */
+    cpuu_mail *mail;       /* NULL without network */
     cpuu_mailbox *source, *target;
     cpuu_translate *translate;
-    cpuu_profile *profile;      /* model over the overlay view: sees staged edits */
+    cpuu_profile *profile; /* model over the overlay view: sees staged edits */
     const cpuu_account *account;
-    cpuu_edits *edits;          /* staged profile edits; committed by the engine */
+    cpuu_edits *edits;             /* staged profile edits; committed by the engine */
     char *roaming_dir, *local_dir; /* NULL when unreachable */
     const char *source_smtp, *source_dn, *target_smtp, *target_dn;
     cpuu_rc (*beat)(void *user); /* CPUU_E_STOP to stop */
@@ -60,8 +60,8 @@ typedef struct cpuu_work { /* one profile being processed; everything borrowed f
     bool dry_run;
     /* For mailboxes of other people and public folders; NULL = they cannot be reached. */
     const cpuu_endpoint *source_endpoint, *target_endpoint;
-    /* out: taking changes back failed. Nothing more may be written to this profile, the journal must
-     * be kept, the status is PROFILE_RESTORE_FAILED. */
+    /* out: taking changes back failed. Nothing more may be written to this profile, the journal
+     * must be kept, the status is PROFILE_RESTORE_FAILED. */
     bool restore_failed;
 } cpuu_work;
 

@@ -1,6 +1,6 @@
 /*
- * Local files and private notes. A file is journalled whole, flushed, then replaced atomically, at the
- * moment the feature writes it. In a dry run both stay in memory, visible to later reads.
+ * Local files and private notes. A file is journalled whole, flushed, then replaced atomically, at
+ * the moment the feature writes it. In a dry run both stay in memory, visible to later reads.
  */
 #include "features/private.h"
 
@@ -27,7 +27,7 @@ static cpuu_rc bug(cpuu_run *run, const char *what)
     return failed(run, CPUU_E_UNDECLARED, what, run->f->name);
 }
 
-/* ---- what a dry run has written ---------------------------------------------------------------- */
+/* ---- what a dry run has written -------------------------------------------------------------- */
 
 static cpuu_overlay *find(cpuu_overlay *list, const char *key)
 {
@@ -70,7 +70,7 @@ static cpuu_rc give(cpuu_run *run, const void *data, size_t size, cpuu_blob *out
     return CPUU_OK;
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static bool name_ok(const char *name)
 {
@@ -215,7 +215,7 @@ cpuu_rc CPUU_CALL cpuu_service_file_write(cpuu_run *run, uint32_t dir, const cha
     return rc < 0 ? cpuu_run_problem(run, &err) : rc;
 }
 
-/* ---- notes ------------------------------------------------------------------------------------ */
+/* ---- notes ----------------------------------------------------------------------------------- */
 
 static char *note_key(const cpuu_run *run, const char *key)
 {
@@ -226,8 +226,8 @@ cpuu_rc CPUU_CALL cpuu_service_note_put(cpuu_run *run, const char *key, cpuu_blo
 {
     cpuu_error err = CPUU_ERROR_INIT;
     if (!key || !*key || strlen(key) > 255 || value.size > MAX_NOTE)
-        return failed(run, CPUU_E_TOOBIG, "a note has a key of at most 255 bytes and at most 64 KiB",
-                      key);
+        return failed(run, CPUU_E_TOOBIG,
+                      "a note has a key of at most 255 bytes and at most 64 KiB", key);
     if (run->verb == CPUU_VERB_CHECK)
         return bug(run, "check() may not write notes");
     char *name = note_key(run, key);

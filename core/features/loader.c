@@ -1,7 +1,7 @@
 /*
- * Loading plugins; the one user of libltdl. Every plugin of the folder is opened with immediate binding,
- * asked for its constant data, and checked as far as data can be; then all features are put in the
- * order of their dependencies. Plugins stay loaded until the process ends.
+ * Loading plugins; the one user of libltdl. Every plugin of the folder is opened with immediate
+ * binding, asked for its constant data, and checked as far as data can be; then all features are
+ * put in the order of their dependencies. Plugins stay loaded until the process ends.
  */
 #include "features/private.h"
 
@@ -32,7 +32,7 @@ struct cpuu_plugins {
     cpuu_log *log;
 };
 
-/* ---- libltdl ---------------------------------------------------------------------------------- */
+/* ---- libltdl --------------------------------------------------------------------------------- */
 
 /* libltdl's own loader binds lazily: a missing function would be found in the middle of an update,
  * and end the process. It is replaced by this one. */
@@ -81,7 +81,8 @@ static cpuu_rc open_failed(const char *path, cpuu_error *err)
 {
     void *again = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const char *why = again ? lt_dlerror() : dlerror();
-    return cpuu_fail(err, CPUU_E_FAILED, "cannot load plugin '%s': %s", path, why ? why : "no reason");
+    return cpuu_fail(err, CPUU_E_FAILED, "cannot load plugin '%s': %s", path,
+                     why ? why : "no reason");
 }
 
 static cpuu_rc query(const char *path, const cpuu_plugin **out, cpuu_error *err)
@@ -93,20 +94,22 @@ static cpuu_rc query(const char *path, const cpuu_plugin **out, cpuu_error *err)
     cpuu_plugin_query_fn ask = NULL;
     void *symbol = lt_dlsym(handle, "cpuu_plugin_query");
     if (!symbol)
-        return cpuu_fail(err, CPUU_E_FORMAT,
-                         "'%s' is not a plugin: it has no function cpuu_plugin_query; take it out of "
-                         "the folder", path);
+        return cpuu_fail(
+            err, CPUU_E_FORMAT,
+            "'%s' is not a plugin: it has no function cpuu_plugin_query; take it out of "
+            "the folder",
+            path);
     memcpy(&ask, &symbol, sizeof(ask)); /* ISO C has no cast from object to function pointer */
     const cpuu_plugin *p = ask(CPUU_ABI_VERSION);
     if (!p)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED,
-                         "plugin '%s' refuses to work with plugin interface %u.%u of this program", path,
-                         CPUU_ABI_MAJOR(CPUU_ABI_VERSION), CPUU_ABI_VERSION & 0xffffu);
+                         "plugin '%s' refuses to work with plugin interface %u.%u of this program",
+                         path, CPUU_ABI_MAJOR(CPUU_ABI_VERSION), CPUU_ABI_VERSION & 0xffffu);
     *out = p;
     return CPUU_OK;
 }
 
-/* ---- what a plugin says about itself ----------------------------------------------------------- */
+/* ---- what a plugin says about itself --------------------------------------------------------- */
 
 cpuu_rc cpuu_plugin_validate(const cpuu_plugin *p, const char *path, cpuu_error *err)
 {
@@ -116,28 +119,33 @@ cpuu_rc cpuu_plugin_validate(const cpuu_plugin *p, const char *path, cpuu_error 
         return CPUU_OK;
     if (p->size >= CPUU_END_OF(cpuu_plugin, abi) &&
         CPUU_ABI_MAJOR(p->abi) != CPUU_ABI_MAJOR(CPUU_ABI_VERSION))
-        return cpuu_fail(err, CPUU_E_UNSUPPORTED,
-                         "plugin '%s' was built for plugin interface %u.%u, this program has %u.%u; get "
-                         "the plugin for this version", path, CPUU_ABI_MAJOR(p->abi), p->abi & 0xffffu,
-                         CPUU_ABI_MAJOR(CPUU_ABI_VERSION), CPUU_ABI_VERSION & 0xffffu);
+        return cpuu_fail(
+            err, CPUU_E_UNSUPPORTED,
+            "plugin '%s' was built for plugin interface %u.%u, this program has %u.%u; get "
+            "the plugin for this version",
+            path, CPUU_ABI_MAJOR(p->abi), p->abi & 0xffffu, CPUU_ABI_MAJOR(CPUU_ABI_VERSION),
+            CPUU_ABI_VERSION & 0xffffu);
     return cpuu_fail(err, CPUU_E_FORMAT, "plugin '%s'%s%s: %s", path, feature ? ", feature " : "",
                      feature ? feature : "", problem);
 }
 
-/* ---- the folder ------------------------------------------------------------------------------- */
+/* ---- the folder ------------------------------------------------------------------------------ */
 
 static cpuu_rc check_owner(const char *path, bool folder, cpuu_error *err)
 {
     struct stat st;
     if ((folder ? stat(path, &st) : lstat(path, &st)) != 0)
-        return cpuu_fail_errno(err, errno, "cannot open plugin%s '%s'", folder ? " folder" : "", path);
+        return cpuu_fail_errno(err, errno, "cannot open plugin%s '%s'", folder ? " folder" : "",
+                               path);
     if (folder ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
         return cpuu_fail(err, CPUU_E_ACCESS, "'%s' is not a %s", path,
                          folder ? "folder" : "regular file");
     if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
-        return cpuu_fail(err, CPUU_E_ACCESS,
-                         "'%s' belongs to another user or can be written to by others, so that code from "
-                         "it is not run; correct its owner and mode (chmod go-w)", path);
+        return cpuu_fail(
+            err, CPUU_E_ACCESS,
+            "'%s' belongs to another user or can be written to by others, so that code from "
+            "it is not run; correct its owner and mode (chmod go-w)",
+            path);
     return CPUU_OK;
 }
 
@@ -194,7 +202,7 @@ static cpuu_rc add_features(cpuu_plugins *p, const cpuu_plugin *plugin, const ch
     return CPUU_OK;
 }
 
-/* ---- order ------------------------------------------------------------------------------------ */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 static bool known(const cpuu_plugins *p, const char *name)
 {
@@ -205,8 +213,8 @@ static bool known(const cpuu_plugins *p, const char *name)
     return false;
 }
 
-/* Whether everything that items[at] waits for stands before position `placed`. A feature that is not
- * installed is not waited for. */
+/* Whether everything that items[at] waits for stands before position `placed`. A feature that is
+ * not installed is not waited for. */
 static bool ready(const cpuu_plugins *p, size_t at, size_t placed)
 {
     const char *const *after = p->items[at].feature->after;
@@ -220,7 +228,8 @@ static bool ready(const cpuu_plugins *p, size_t at, size_t placed)
     return true;
 }
 
-/* Moves the first ready feature to the next place until all have one: stable, whatever the order. */
+/* Moves the first ready feature to the next place until all have one: stable, whatever the order.
+ */
 static cpuu_rc sort_features(cpuu_plugins *p, cpuu_error *err)
 {
     for (size_t placed = 0; placed < p->count; placed++) {
@@ -228,9 +237,11 @@ static cpuu_rc sort_features(cpuu_plugins *p, cpuu_error *err)
         while (at < p->count && !ready(p, at, placed))
             at++;
         if (at == p->count)
-            return cpuu_fail(err, CPUU_E_FORMAT,
-                             "feature %s ('%s') and others wait for each other: their `after` lists form "
-                             "a circle", p->items[placed].feature->name, p->items[placed].file);
+            return cpuu_fail(
+                err, CPUU_E_FORMAT,
+                "feature %s ('%s') and others wait for each other: their `after` lists form "
+                "a circle",
+                p->items[placed].feature->name, p->items[placed].file);
         loaded next = p->items[at];
         memmove(&p->items[placed + 1], &p->items[placed], (at - placed) * sizeof(next));
         p->items[placed] = next;
@@ -248,7 +259,7 @@ static cpuu_rc name_features(cpuu_plugins *p, cpuu_error *err)
     return CPUU_OK;
 }
 
-/* ---- the interface ---------------------------------------------------------------------------- */
+/* ---- the interface --------------------------------------------------------------------------- */
 
 static cpuu_rc load_all(cpuu_plugins *p, const char *dir, cpuu_error *err)
 {
@@ -369,7 +380,8 @@ bool cpuu_feature_is_removed(const cpuu_settings *s, const char *name)
     return in_words(&s->remove, name);
 }
 
-/* Remove= asks for work of the feature, so that it runs whatever Features= says; Skip= wins (A16). */
+/* Remove= asks for work of the feature, so that it runs whatever Features= says; Skip= wins (A16).
+ */
 void cpuu_plugins_select(const cpuu_plugins *p, const cpuu_settings *s, bool *selected)
 {
     for (size_t i = 0; i < p->count; i++) {

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-/* ---- structures of plugins of other minors ----------------------------------------------------- */
+/* ---- structures of plugins of other minors --------------------------------------------------- */
 
 /* Sizes in interface 1.0; a plugin's structures may be larger, never smaller. */
 #define CPUU_END_OF(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
@@ -24,13 +24,13 @@
 #define CPUU_SKIP_NEEDS                                                                            \
     (CPUU_NEED_PROFILE | CPUU_NEED_PROFILE_WRITE | CPUU_NEED_FILES | CPUU_NEED_FILES_WRITE)
 
-/* ---- loader ----------------------------------------------------------------------------------- */
+/* ---- loader ---------------------------------------------------------------------------------- */
 
 cpuu_rc cpuu_plugin_validate(const cpuu_plugin *p, const char *path, cpuu_error *err);
 bool cpuu_feature_is_critical(const cpuu_settings *s, const char *name);
 bool cpuu_feature_is_removed(const cpuu_settings *s, const char *name);
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 #define CPUU_MAX_QUERY_BYTES (64u << 20) /* of one answer; more needs CPUU_STREAM */
 
@@ -40,10 +40,10 @@ typedef struct cpuu_fetch {
     const cpuu_feature *feature;
     cpuu_query q;      /* deep copy; named tags as the feature wrote them */
     uint32_t *columns; /* q.n_tags of them */
-    uint32_t *asked;   /* what the mailbox is asked for: the columns without zeros, or one tag for ids */
+    uint32_t *asked;   /* the columns without zeros; one tag when only ids are wanted */
     uint32_t n_asked;
     cpuu_mailbox *box;
-    bool is_target;    /* the user's own target mailbox: changes apply to it */
+    bool is_target; /* the user's own target mailbox: changes apply to it */
     bool done, stale;
     cpuu_rc rc;
     char problem[256];
@@ -56,7 +56,7 @@ typedef struct cpuu_fetch {
 /* A mailbox of somebody else, or public folders, opened on demand. */
 typedef struct cpuu_other {
     uint32_t side;
-    const char *dn;   /* NULL = public folders */
+    const char *dn; /* NULL = public folders */
     cpuu_mailbox *box;
     cpuu_rc rc;
     char problem[256];
@@ -91,7 +91,7 @@ typedef struct cpuu_reading {
     cpuu_arena arena;
 } cpuu_reading;
 
-/* ---- one verb --------------------------------------------------------------------------------- */
+/* ---- one verb -------------------------------------------------------------------------------- */
 
 typedef enum cpuu_verb_kind {
     CPUU_VERB_CHECK = 1,
@@ -103,28 +103,28 @@ typedef enum cpuu_verb_kind {
 
 struct cpuu_rows {
     cpuu_run *run;
-    cpuu_fetch *fetch;   /* owned when `own` */
+    cpuu_fetch *fetch; /* owned when `own` */
     bool own;
-    cpuu_fetch *page;    /* CPUU_STREAM: the rows around the current one */
+    cpuu_fetch *page; /* CPUU_STREAM: the rows around the current one */
     size_t page_start;
-    cpuu_arena arena;    /* values with the feature's own tags */
+    cpuu_arena arena; /* values with the feature's own tags */
     struct cpuu_rows *next, **link;
 };
 
 /* A queued change. Several changes of one object are merged into the first: only that one has
  * `merged` == its own index. */
 typedef struct cpuu_queued {
-    cpuu_change c;       /* deep copy; tags as the feature wrote them */
+    cpuu_change c; /* deep copy; tags as the feature wrote them */
     uint32_t merged;
     bool applied;
     cpuu_rc rc;
-    cpuu_blob result;    /* CREATE: new id */
-    cpuu_blob folder;    /* EntryID of the folder it lives in; empty for STORE and SECTIONS */
-    cpuu_prop *before;   /* UPDATE, DELETE: tags of the store */
+    cpuu_blob result;  /* CREATE: new id */
+    cpuu_blob folder;  /* EntryID of the folder it lives in; empty for STORE and SECTIONS */
+    cpuu_prop *before; /* UPDATE, DELETE: tags of the store */
     uint32_t n_before;
     cpuu_blob *ids_before; /* CREATE */
     uint32_t n_ids_before;
-    cpuu_value *set;     /* tags of the store */
+    cpuu_value *set; /* tags of the store */
     uint32_t *unset;
     int64_t seq;
 } cpuu_queued;
@@ -134,9 +134,9 @@ struct cpuu_run {
     cpuu_work *w;
     const cpuu_feature *f;
     cpuu_verb_kind verb;
-    uint32_t needs;      /* what this verb may do: of the feature's needs */
+    uint32_t needs; /* what this verb may do: of the feature's needs */
     int64_t span;
-    cpuu_arena arena;    /* lives until the verb returns */
+    cpuu_arena arena; /* lives until the verb returns */
     cpuu_rows *rows;
     cpuu_queued *queue;
     size_t n_queue, cap_queue, n_applied;
@@ -149,8 +149,8 @@ struct cpuu_run {
     unsigned translated;    /* links that were not CPUU_ALREADY */
     unsigned n_rewritten, n_kept, n_dropped, n_decided;
     unsigned n_changes, n_excused; /* made, and failed with CPUU_MAY_FAIL */
-    bool broken;            /* the journal cannot be written: no feature may go on */
-    const char *bug;        /* what the plugin did wrong; NULL */
+    bool broken;                   /* the journal cannot be written: no feature may go on */
+    const char *bug;               /* what the plugin did wrong; NULL */
 };
 
 extern const cpuu_host CPUU_HOST_TABLE;
@@ -172,7 +172,8 @@ void CPUU_CALL cpuu_service_rows_close(cpuu_rows *rows);
 cpuu_rc cpuu_reading_names(cpuu_reading *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
                            const uint16_t **out, cpuu_error *err);
 uint32_t cpuu_wire_tag(const uint16_t *ids, uint32_t tag);
-/* What the feature last saw of this object's property at the target; false when it never read it. */
+/* What the feature last saw of this object's property at the target; false when it never read it.
+ */
 bool cpuu_run_seen(cpuu_run *run, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out);
 /* Brings the shared answers up to date with what a feature has written, or marks them to be fetched
  * again. */

@@ -43,7 +43,7 @@ bool cpuu_idlist_has(const cpuu_blob *ids, uint32_t n, cpuu_blob id)
     return false;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static cpuu_rc finish(const cpuu_buf *out, cpuu_error *err)
 {
@@ -122,7 +122,7 @@ cpuu_rc cpuu_idlist_encode(const cpuu_blob *ids, uint32_t n, cpuu_buf *out, cpuu
     return finish(out, err);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static cpuu_rc refuse(const cpuu_reader *r, cpuu_error *err)
 {

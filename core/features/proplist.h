@@ -1,11 +1,12 @@
 /*
- * What the journal keeps of an object: lists of properties and of ids, as versioned blobs. Canonical:
- * sorted, without duplicates, so that equal lists are equal bytes.
+ * What the journal keeps of an object: lists of properties and of ids, as versioned blobs.
+ * Canonical: sorted, without duplicates, so that equal lists are equal bytes.
  *
  *   property list  'P', version 1, u32 count, count x { u32 tag, u8 present, u32 size, bytes }
  *   id list        'I', version 1, u32 count, count x { u32 size, bytes }
  *
- * Tags are those of the store the object lives in; an absent property keeps the tag it was asked with.
+ * Tags are those of the store the object lives in; an absent property keeps the tag it was asked
+ * with.
  */
 #ifndef CPUU_FEATURES_PROPLIST_H
 #define CPUU_FEATURES_PROPLIST_H

@@ -1,6 +1,7 @@
 /*
- * Reading sets. Declared reads of all features are fetched as one set before the first feature runs;
- * features that ask the same share the answer. What was not declared is fetched as a set when asked.
+ * Reading sets. Declared reads of all features are fetched as one set before the first feature
+ * runs; features that ask the same share the answer. What was not declared is fetched as a set when
+ * asked.
  */
 #include "features/private.h"
 
@@ -31,7 +32,7 @@ static void fetch_free(cpuu_fetch *f)
     cpuu_free(f);
 }
 
-/* ---- named properties ------------------------------------------------------------------------- */
+/* ---- named properties ------------------------------------------------------------------------ */
 
 uint32_t cpuu_wire_tag(const uint16_t *ids, uint32_t tag)
 {
@@ -136,7 +137,7 @@ static cpuu_rc map_names(cpuu_reading *s, const bool *selected, cpuu_error *err)
     return rc;
 }
 
-/* ---- which mailbox ---------------------------------------------------------------------------- */
+/* ---- which mailbox --------------------------------------------------------------------------- */
 
 static cpuu_mailbox *own_box(const cpuu_work *w, uint32_t side)
 {
@@ -213,9 +214,9 @@ static cpuu_rc open_others(cpuu_reading *s, cpuu_error *err)
         return cpuu_nomem(err);
     for (cpuu_other *o = s->others; o; o = o->next) {
         if (o->rc == CPUU_END)
-            opens[at++] = (cpuu_mail_open){.endpoint = o->side == CPUU_SOURCE ? s->w->source_endpoint
-                                                                              : s->w->target_endpoint,
-                                           .mailbox_dn = o->dn};
+            opens[at++] = (cpuu_mail_open){
+                .endpoint = o->side == CPUU_SOURCE ? s->w->source_endpoint : s->w->target_endpoint,
+                .mailbox_dn = o->dn};
     }
     cpuu_rc rc = cpuu_mail_open_all(s->w->mail, opens, n, err);
     at = 0;
@@ -264,7 +265,7 @@ static cpuu_rc want_box(cpuu_reading *s, cpuu_fetch *f, cpuu_other **other, cpuu
     return *other ? CPUU_OK : cpuu_nomem(err);
 }
 
-/* ---- fetching --------------------------------------------------------------------------------- */
+/* ---- fetching -------------------------------------------------------------------------------- */
 
 /* The one property every row of that kind has, asked for when a feature wants only ids. */
 static uint32_t id_column(uint32_t what)
@@ -428,7 +429,8 @@ static cpuu_rc fetch_all(cpuu_reading *s, cpuu_fetch **list, size_t n, cpuu_erro
         cpuu_fetch *f = list[which[i]];
         f->done = rc == CPUU_OK;
         if (f->done && ops[i].rc == CPUU_E_TOOBIG)
-            fetch_failed(f, CPUU_E_TOOBIG, "the answer is too large: ask for less or use CPUU_STREAM");
+            fetch_failed(f, CPUU_E_TOOBIG,
+                         "the answer is too large: ask for less or use CPUU_STREAM");
         else if (f->done && ops[i].rc < 0)
             fetch_failed(f, ops[i].rc, ops[i].error.text);
         cpuu_mail_op_clear(&ops[i]);
@@ -439,7 +441,7 @@ static cpuu_rc fetch_all(cpuu_reading *s, cpuu_fetch **list, size_t n, cpuu_erro
     return rc;
 }
 
-/* ---- declared reads --------------------------------------------------------------------------- */
+/* ---- declared reads -------------------------------------------------------------------------- */
 
 static bool same_text(const char *a, const char *b)
 {
@@ -530,7 +532,7 @@ static void forget_rows(cpuu_fetch *f)
     f->rc = CPUU_OK; /* old rows stay in the arena until the session ends */
 }
 
-/* ---- profile sections ------------------------------------------------------------------------- */
+/* ---- profile sections ------------------------------------------------------------------------ */
 
 static cpuu_rc section_row(cpuu_work *w, cpuu_fetch *f, const char *section, cpuu_error *err)
 {
@@ -539,12 +541,14 @@ static cpuu_rc section_row(cpuu_work *w, cpuu_fetch *f, const char *section, cpu
         return cpuu_fail(err, CPUU_E_FORMAT, "profile section '%s' has no UID for a name", section);
     cpuu_value *values = cpuu_arena_alloc(&f->arena, (f->q.n_tags + 1) * sizeof(*values));
     cpuu_mail_row row = {.id = {cpuu_arena_dup(&f->arena, uid, sizeof(uid)), sizeof(uid)},
-                         .values = values, .n_values = f->q.n_tags};
+                         .values = values,
+                         .n_values = f->q.n_tags};
     if (!values || !row.id.data)
         return cpuu_nomem(err);
     for (uint32_t i = 0; i < f->q.n_tags; i++) {
         cpuu_error why = CPUU_ERROR_INIT;
-        cpuu_rc rc = cpuu_profile_get(w->profile, section, f->q.tags[i], &f->arena, &values[i], &why);
+        cpuu_rc rc =
+            cpuu_profile_get(w->profile, section, f->q.tags[i], &f->arena, &values[i], &why);
         if (rc == CPUU_E_NOMEM)
             return cpuu_nomem(err);
         if (rc < 0)
@@ -579,7 +583,7 @@ static cpuu_rc fetch_sections(cpuu_work *w, cpuu_fetch *f, cpuu_error *err)
     return CPUU_OK;
 }
 
-/* ---- the services ----------------------------------------------------------------------------- */
+/* ---- the services ---------------------------------------------------------------------------- */
 
 static cpuu_rows *rows_new(cpuu_run *run, cpuu_fetch *fetch, bool own)
 {
@@ -782,7 +786,7 @@ void CPUU_CALL cpuu_service_rows_close(cpuu_rows *r)
     cpuu_free(r);
 }
 
-/* ---- what a feature saw, and what it changed --------------------------------------------------- */
+/* ---- what a feature saw, and what it changed ------------------------------------------------- */
 
 static bool seen_in(const cpuu_fetch *f, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out)
 {

@@ -1,8 +1,8 @@
 /*
  * Taking work back: undo, rollback of a feature, recovery after a crash. All records of one object
  * form a chain from the state before to the last thing written. What is there now decides: a value
- * of the chain is replaced by the oldest one, anything else was put there by somebody else and stays.
- * So replay may be killed and started again at any point. Everything is read in one set and
+ * of the chain is replaced by the oldest one, anything else was put there by somebody else and
+ * stays. So replay may be killed and started again at any point. Everything is read in one set and
  * written in one set; folders go last, when they are empty.
  */
 #include "features/private.h"
@@ -19,8 +19,8 @@ typedef struct step { /* one record, decoded */
     uint32_t n_before, n_after;
     cpuu_blob *ids; /* CREATE: in the folder before */
     uint32_t n_ids;
-    struct step *older;  /* of the same object */
-    struct step *next;   /* of all records, newest first */
+    struct step *older; /* of the same object */
+    struct step *next;  /* of all records, newest first */
 } step;
 
 typedef enum act { ACT_NONE = 0, ACT_UPDATE, ACT_DELETE, ACT_CREATE, ACT_DELETE_FOLDER } act;
@@ -33,7 +33,7 @@ typedef struct object {
     bool exists;
     const cpuu_mail_row *now;
     act act;
-    cpuu_blob id;   /* what to act on: found, when its id was never learnt */
+    cpuu_blob id; /* what to act on: found, when its id was never learnt */
     cpuu_value *set;
     uint32_t n_set, n_unset;
     uint32_t *unset;
@@ -56,7 +56,7 @@ static cpuu_rc nomem(replay *p)
     return cpuu_nomem(p->err);
 }
 
-/* ---- reading the journal ---------------------------------------------------------------------- */
+/* ---- reading the journal --------------------------------------------------------------------- */
 
 static bool keep(cpuu_arena *a, cpuu_blob *b)
 {
@@ -90,7 +90,8 @@ static cpuu_rc collect(void *user, const cpuu_record *r)
     s->r.path = r->path ? cpuu_arena_strdup(&p->arena, r->path) : NULL;
     s->r.title = cpuu_arena_strdup(&p->arena, r->title ? r->title : "");
     if ((r->path && !s->r.path) || !s->r.title || !keep(&p->arena, &s->r.folder) ||
-        !keep(&p->arena, &s->r.id) || !keep(&p->arena, &s->r.before) || !keep(&p->arena, &s->r.after))
+        !keep(&p->arena, &s->r.id) || !keep(&p->arena, &s->r.before) ||
+        !keep(&p->arena, &s->r.after))
         return nomem(p);
     *p->tail = s;
     p->tail = &s->next;
@@ -130,7 +131,7 @@ static cpuu_rc chain(replay *p)
     return CPUU_OK;
 }
 
-/* ---- what a chain says ------------------------------------------------------------------------ */
+/* ---- what a chain says ----------------------------------------------------------------------- */
 
 static bool is_file(const object *o)
 {
@@ -171,7 +172,8 @@ static bool add_tag(object *o, uint32_t tag)
     return true;
 }
 
-/* Every tag that was written. Of a deleted object all were, but they matter only when it is gone. */
+/* Every tag that was written. Of a deleted object all were, but they matter only when it is gone.
+ */
 static cpuu_rc list_tags(replay *p, object *o)
 {
     size_t most = 0;
@@ -240,13 +242,17 @@ static void settle(replay *p, object *o)
     }
 }
 
-/* ---- reading what is there -------------------------------------------------------------------- */
+/* ---- reading what is there ------------------------------------------------------------------- */
 
 static void ask(replay *p, object *o)
 {
     const step *s = o->newest;
-    o->read = (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = p->w->target, .what = s->r.what,
-                             .folder = place_of(o), .tags = o->tags, .n_tags = o->n_tags};
+    o->read = (cpuu_mail_op){.verb = CPUU_MAIL_READ,
+                             .box = p->w->target,
+                             .what = s->r.what,
+                             .folder = place_of(o),
+                             .tags = o->tags,
+                             .n_tags = o->n_tags};
     if (o->n_tags == 0) { /* only whether it is there; PidTagRuleId, MemberId, MessageClass */
         o->tags[0] = s->r.what == CPUU_RULES         ? 0x66740014u
                      : s->r.what == CPUU_PERMISSIONS ? 0x66710014u
@@ -316,7 +322,7 @@ static cpuu_rc read_problem(replay *p, const object *o)
                      op->error.text);
 }
 
-/* ---- deciding --------------------------------------------------------------------------------- */
+/* ---- deciding -------------------------------------------------------------------------------- */
 
 static bool claimed(const replay *p, const object *me, cpuu_blob id)
 {
@@ -338,7 +344,8 @@ static bool content_equals(const object *o, const cpuu_mail_row *row)
     return true;
 }
 
-/* An item without a known id is ours when it was not there before and is what we meant to create. */
+/* An item without a known id is ours when it was not there before and is what we meant to create.
+ */
 static void find_created(replay *p, object *o)
 {
     for (size_t i = 0; i < o->read.rows.count && !o->exists; i++) {
@@ -362,8 +369,9 @@ static void decide_created(replay *p, object *o)
     for (uint32_t i = 0; i < o->n_tags; i++) {
         const cpuu_prop now = value_now(o->now, o->tags[i]);
         if (!known_value(o, &now)) {
-            snprintf(what, sizeof(what), "created by the update, but property 0x%08" PRIX32
-                     " was changed since", now.tag);
+            snprintf(what, sizeof(what),
+                     "created by the update, but property 0x%08" PRIX32 " was changed since",
+                     now.tag);
             conflict(p, o, what);
             return;
         }
@@ -401,13 +409,14 @@ static cpuu_rc decide_updated(replay *p, object *o)
  * [MS-OXCFXICS] 2.2.1.2, [MS-OXPROPS]); asking to set them makes a server refuse the item. */
 static bool given_by_store(uint32_t what, uint32_t tag)
 {
-    static const uint16_t ids[] = {
-        0x0FFF, 0x0FF4, 0x0FF6, 0x0FF7, 0x0FF9, 0x0FFA, 0x0FFB, 0x0FFE, 0x0E02, 0x0E03, 0x0E04, 0x0E05,
-        0x0E08, 0x0E09, 0x0E12, 0x0E13, 0x0E1B, 0x0E1D, 0x0E23, 0x3007, 0x3008, 0x300B, 0x3FF8, 0x3FF9,
-        0x3FFA, 0x3FFB, 0x65E0, 0x65E1, 0x65E2, 0x65E3, 0x6671, 0x6672, 0x6674, 0x6748, 0x674A, 0x674B,
-        0x674D, 0x674E, 0x67A4};
+    static const uint16_t ids[] = {0x0FFF, 0x0FF4, 0x0FF6, 0x0FF7, 0x0FF9, 0x0FFA, 0x0FFB, 0x0FFE,
+                                   0x0E02, 0x0E03, 0x0E04, 0x0E05, 0x0E08, 0x0E09, 0x0E12, 0x0E13,
+                                   0x0E1B, 0x0E1D, 0x0E23, 0x3007, 0x3008, 0x300B, 0x3FF8, 0x3FF9,
+                                   0x3FFA, 0x3FFB, 0x65E0, 0x65E1, 0x65E2, 0x65E3, 0x6671, 0x6672,
+                                   0x6674, 0x6748, 0x674A, 0x674B, 0x674D, 0x674E, 0x67A4};
     const uint16_t id = (uint16_t)(tag >> 16);
-    if (what == CPUU_HIDDEN && id == 0x0E07) /* PidTagMessageFlags: read or not means nothing there */
+    if (what == CPUU_HIDDEN &&
+        id == 0x0E07) /* PidTagMessageFlags: read or not means nothing there */
         return true;
     if ((tag & 0xffffu) == 0x000Du) /* PtypObject has no value */
         return true;
@@ -449,10 +458,10 @@ static cpuu_rc decide(replay *p, object *o)
     return CPUU_OK;
 }
 
-/* ---- bringing back what was deleted ------------------------------------------------------------ */
+/* ---- bringing back what was deleted ---------------------------------------------------------- */
 
-/* As for every creation: before it is tried the journal knows what was in the folder, so that a second
- * replay finds what a first one, killed, has created. */
+/* As for every creation: before it is tried the journal knows what was in the folder, so that a
+ * second replay finds what a first one, killed, has created. */
 static bool pick_listing(replay *p, object *o, cpuu_mail_op *op)
 {
     if (o->act != ACT_CREATE)
@@ -462,8 +471,12 @@ static bool pick_listing(replay *p, object *o, cpuu_mail_op *op)
         nomem(p);
     for (uint32_t i = 0; tags && i < o->n_set; i++)
         tags[i] = o->set[i].tag;
-    *op = (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = p->w->target, .what = o->newest->r.what,
-                         .folder = place_of(o), .tags = tags, .n_tags = o->n_set};
+    *op = (cpuu_mail_op){.verb = CPUU_MAIL_READ,
+                         .box = p->w->target,
+                         .what = o->newest->r.what,
+                         .folder = place_of(o),
+                         .tags = tags,
+                         .n_tags = o->n_set};
     return tags != NULL;
 }
 
@@ -539,12 +552,17 @@ static void take_listing(replay *p, object *o, cpuu_mail_op *op)
     cpuu_mail_op_clear(op);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static bool pick_write(replay *p, object *o, cpuu_mail_op *op)
 {
-    *op = (cpuu_mail_op){.box = p->w->target, .what = o->newest->r.what, .folder = place_of(o),
-                         .id = o->id, .set = o->set, .n_set = o->n_set, .unset = o->unset,
+    *op = (cpuu_mail_op){.box = p->w->target,
+                         .what = o->newest->r.what,
+                         .folder = place_of(o),
+                         .id = o->id,
+                         .set = o->set,
+                         .n_set = o->n_set,
+                         .unset = o->unset,
                          .n_unset = o->n_unset};
     switch (o->act) {
     case ACT_UPDATE:
@@ -582,15 +600,19 @@ static void take_write(replay *p, object *o, cpuu_mail_op *op)
     cpuu_mail_op_clear(op);
 }
 
-/* ---- folders we created ----------------------------------------------------------------------- */
+/* ---- folders we created ---------------------------------------------------------------------- */
 
 static bool pick_inside(replay *p, object *o, cpuu_mail_op *op, uint32_t what)
 {
     static const uint32_t tags[] = {0x001A001Fu, 0x3001001Fu}; /* MessageClass, DisplayName */
     if (o->act != ACT_DELETE_FOLDER)
         return false;
-    *op = (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = p->w->target, .what = what, .folder = o->id,
-                         .tags = &tags[what == CPUU_FOLDERS], .n_tags = 1};
+    *op = (cpuu_mail_op){.verb = CPUU_MAIL_READ,
+                         .box = p->w->target,
+                         .what = what,
+                         .folder = o->id,
+                         .tags = &tags[what == CPUU_FOLDERS],
+                         .n_tags = 1};
     return true;
 }
 
@@ -623,8 +645,11 @@ static bool pick_folder_delete(replay *p, object *o, cpuu_mail_op *op)
 {
     if (o->act != ACT_DELETE_FOLDER)
         return false;
-    *op = (cpuu_mail_op){.verb = CPUU_MAIL_DELETE, .box = p->w->target, .what = CPUU_FOLDERS,
-                         .folder = place_of(o), .id = o->id};
+    *op = (cpuu_mail_op){.verb = CPUU_MAIL_DELETE,
+                         .box = p->w->target,
+                         .what = CPUU_FOLDERS,
+                         .folder = place_of(o),
+                         .id = o->id};
     return true;
 }
 
@@ -650,11 +675,12 @@ static cpuu_rc delete_folders(replay *p)
     return rc;
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static bool file_is(bool there, const cpuu_buf *now, bool has, cpuu_blob data)
 {
-    return there == has && (!has || cpuu_blob_same((cpuu_blob){now->data, (uint32_t)now->size}, data));
+    return there == has &&
+           (!has || cpuu_blob_same((cpuu_blob){now->data, (uint32_t)now->size}, data));
 }
 
 static cpuu_rc restore_file(replay *p, object *o)
@@ -686,7 +712,7 @@ static cpuu_rc restore_file(replay *p, object *o)
     return rc;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static cpuu_rc replay_mailbox(replay *p)
 {
@@ -729,9 +755,10 @@ static cpuu_rc replay_all(replay *p, int64_t span, bool skip_mailbox)
     cpuu_work *w = p->w;
     cpuu_rc rc = cpuu_journal_each(w->journal, span, true, collect, p, p->err);
     if (rc == CPUU_OK && p->any_mailbox && !skip_mailbox && (!w->mail || !w->target))
-        rc = cpuu_fail(p->err, CPUU_E_NETWORK,
-                       "the target mailbox cannot be reached, so that nothing was taken back; try again "
-                       "later, or use --profile-only to restore only the profile");
+        rc = cpuu_fail(
+            p->err, CPUU_E_NETWORK,
+            "the target mailbox cannot be reached, so that nothing was taken back; try again "
+            "later, or use --profile-only to restore only the profile");
     if (rc == CPUU_OK)
         rc = chain(p);
     if (rc == CPUU_OK && p->any_mailbox && !skip_mailbox)

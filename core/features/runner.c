@@ -1,16 +1,17 @@
 /*
  * Order and guards: check() of critical features, then each feature in its span. Nothing a plugin
- * returns is believed before it has been looked at; what a failed feature has done is taken back before
- * the next one runs.
+ * returns is believed before it has been looked at; what a failed feature has done is taken back
+ * before the next one runs.
  */
 #include "features/private.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_DEATHS 2u /* a feature the worker died in so often is not tried again (architecture 5.5) */
+#define MAX_DEATHS                                                                                 \
+    2u /* a feature the worker died in so often is not tried again (architecture 5.5) */
 
-/* ---- one verb --------------------------------------------------------------------------------- */
+/* ---- one verb -------------------------------------------------------------------------------- */
 
 static cpuu_run run_begin(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind verb, int64_t span)
 {
@@ -82,7 +83,7 @@ static cpuu_feature_state state_of(const cpuu_run *run)
                                                                 : CPUU_FEATURE_NOTHING;
 }
 
-/* ---- spans ------------------------------------------------------------------------------------ */
+/* ---- spans ----------------------------------------------------------------------------------- */
 
 static cpuu_rc begin_span(cpuu_work *w, const cpuu_feature *f, int64_t *span, cpuu_error *err)
 {
@@ -93,7 +94,8 @@ static cpuu_rc begin_span(cpuu_work *w, const cpuu_feature *f, int64_t *span, cp
     cpuu_rc rc = cpuu_journal_span_deaths(w->journal, f->name, &deaths, err);
     if (rc == CPUU_OK && deaths >= MAX_DEATHS)
         return cpuu_fail(err, CPUU_E_FAILED,
-                         "feature %s ended the program %u times and is not tried again", f->name, deaths);
+                         "feature %s ended the program %u times and is not tried again", f->name,
+                         deaths);
     if (rc == CPUU_OK)
         rc = cpuu_journal_begin_span(w->journal, f->name, span, err);
     /* On disk before the feature starts: a feature that never comes back must be known by name. */
@@ -126,8 +128,8 @@ static cpuu_rc undo_span(cpuu_reading *s, int64_t span, size_t savepoint, cpuu_e
 }
 
 typedef struct outcome {
-    cpuu_rc rc;      /* of the feature */
-    bool fatal;      /* the profile cannot go on */
+    cpuu_rc rc; /* of the feature */
+    bool fatal; /* the profile cannot go on */
     cpuu_error error;
 } outcome;
 
@@ -184,7 +186,7 @@ static cpuu_rc run_check(cpuu_reading *s, const cpuu_feature *f, cpuu_error *err
     return rc;
 }
 
-/* ---- all features ----------------------------------------------------------------------------- */
+/* ---- all features ---------------------------------------------------------------------------- */
 
 /* A17: what must not fail is asked first, before anything has been changed. */
 static cpuu_rc check_critical(cpuu_reading *s, const bool *selected, cpuu_error *err)

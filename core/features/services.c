@@ -1,7 +1,7 @@
 /*
- * The host table: what a plugin may ask for while one of its verbs runs. Everything it asks is checked
- * against what it declared. Errors of services are remembered, so that a plugin that gives up without
- * saying why still leaves a message.
+ * The host table: what a plugin may ask for while one of its verbs runs. Everything it asks is
+ * checked against what it declared. Errors of services are remembered, so that a plugin that gives
+ * up without saying why still leaves a message.
  */
 #include "features/private.h"
 
@@ -41,7 +41,7 @@ void cpuu_run_end(cpuu_run *run)
     memset(run, 0, sizeof(*run));
 }
 
-/* ---- words ------------------------------------------------------------------------------------ */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static void CPUU_CALL service_log(cpuu_run *run, int32_t level, const char *text)
 {
@@ -52,7 +52,8 @@ static void CPUU_CALL service_log(cpuu_run *run, int32_t level, const char *text
     cpuu_logf(run->w->log, lv, "%s: %s", run->f->name, text ? text : "");
 }
 
-static cpuu_rc CPUU_CALL service_fail(cpuu_run *run, cpuu_rc rc, const char *what, const char *where)
+static cpuu_rc CPUU_CALL service_fail(cpuu_run *run, cpuu_rc rc, const char *what,
+                                      const char *where)
 {
     if (run->fails++ > 0)
         return rc; /* the first reason is the cause */
@@ -96,7 +97,7 @@ static const char *CPUU_CALL service_option(cpuu_run *run, const char *key)
     return cpuu_settings_feature_option(s, run->f->name, key);
 }
 
-/* ---- links ------------------------------------------------------------------------------------ */
+/* ---- links ----------------------------------------------------------------------------------- */
 
 static void count_links(cpuu_run *run, const cpuu_link *links, uint32_t n)
 {
@@ -123,9 +124,11 @@ static cpuu_rc CPUU_CALL service_translate(cpuu_run *run, cpuu_link *links, uint
     if (!copy)
         return CPUU_E_NOMEM;
     for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
-        memcpy(&copy[i], (char *)links + stride * i, stride < sizeof(*copy) ? stride : sizeof(*copy));
+        memcpy(&copy[i], (char *)links + stride * i,
+               stride < sizeof(*copy) ? stride : sizeof(*copy));
         copy[i].size = sizeof(*copy);
-        if (!copy[i].kind || (copy[i].kind & (copy[i].kind - 1)) || !(copy[i].kind & run->f->links)) {
+        if (!copy[i].kind || (copy[i].kind & (copy[i].kind - 1)) ||
+            !(copy[i].kind & run->f->links)) {
             run->bug = "it translates a kind of link that `links` does not declare";
             rc = cpuu_fail(&err, CPUU_E_UNDECLARED, "%s", run->bug);
         }
@@ -135,7 +138,8 @@ static cpuu_rc CPUU_CALL service_translate(cpuu_run *run, cpuu_link *links, uint
     for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
         const uint32_t size = ((cpuu_link *)((char *)links + stride * i))->size;
         copy[i].size = size;
-        memcpy((char *)links + stride * i, &copy[i], stride < sizeof(*copy) ? stride : sizeof(*copy));
+        memcpy((char *)links + stride * i, &copy[i],
+               stride < sizeof(*copy) ? stride : sizeof(*copy));
     }
     if (rc == CPUU_OK)
         count_links(run, copy, n);
@@ -160,7 +164,7 @@ static void CPUU_CALL service_decide(cpuu_run *run, const cpuu_decision *d)
                      copy.before, copy.after);
 }
 
-/* ---- values as text --------------------------------------------------------------------------- */
+/* ---- values as text -------------------------------------------------------------------------- */
 
 static char *hex_text(cpuu_blob data)
 {
@@ -184,7 +188,8 @@ char *cpuu_prop_text(const cpuu_prop *p)
         return cpuu_asprintf("%.*s%s", (int)n, (const char *)d, n < p->data.size ? "..." : "");
     }
     case CPUU_PT_INT32:
-        return p->data.size == 4 ? cpuu_asprintf("%" PRId32, (int32_t)cpuu_le32(d)) : hex_text(p->data);
+        return p->data.size == 4 ? cpuu_asprintf("%" PRId32, (int32_t)cpuu_le32(d))
+                                 : hex_text(p->data);
     case CPUU_PT_BOOL:
         return cpuu_strdup(p->data.size && d[0] ? "true" : "false");
     default:

@@ -21,7 +21,7 @@ static const char SCHEMA[] =
     "PRAGMA application_id=1668314485; PRAGMA user_version=1;";
 _Static_assert(CPUU_JOURNAL_APP == 1668314485 && CPUU_JOURNAL_SCHEMA == 1, "as in SCHEMA");
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* ASCII letters in lower case: the registry compares names so. */
 static uint64_t sum_name(uint64_t sum, const char *name)
@@ -62,9 +62,9 @@ static cpuu_rc set_up(cpuu_journal *j, const cpuu_journal_key *key, cpuu_error *
     if (rc != SQLITE_OK)
         return cpuu_fail(err, CPUU_E_IO, "cannot set up journal '%s': %s", j->store.path,
                          sqlite3_errstr(rc));
-    cpuu_rc r = cpuu_store_write(&j->store, err, "INSERT INTO owner VALUES (?,?,?,?,?,?,?)", "tttbtii",
-                                 j->id, key->root, key->profile, key->profile_uid, (size_t)16,
-                                 key->hive, (int64_t)CPUU_J_NONE, cpuu_clock_now());
+    cpuu_rc r = cpuu_store_write(&j->store, err, "INSERT INTO owner VALUES (?,?,?,?,?,?,?)",
+                                 "tttbtii", j->id, key->root, key->profile, key->profile_uid,
+                                 (size_t)16, key->hive, (int64_t)CPUU_J_NONE, cpuu_clock_now());
     return r < 0 ? r : cpuu_store_commit(&j->store, "journal.create", err);
 }
 
@@ -105,9 +105,9 @@ static cpuu_rc load(cpuu_journal *j, const cpuu_journal_key *key, cpuu_error *er
     cpuu_arena arena = {0};
     cpuu_journal_summary s = {0};
     cpuu_rc rc = load_owner(&j->store, &arena, &s, err);
-    if (rc == CPUU_OK && (!cpuu_caseeq(s.root, key->root) || !cpuu_caseeq(s.profile, key->profile) ||
-                          strcmp(s.hive, key->hive) != 0 ||
-                          memcmp(s.profile_uid, key->profile_uid, 16) != 0))
+    if (rc == CPUU_OK &&
+        (!cpuu_caseeq(s.root, key->root) || !cpuu_caseeq(s.profile, key->profile) ||
+         strcmp(s.hive, key->hive) != 0 || memcmp(s.profile_uid, key->profile_uid, 16) != 0))
         rc = cpuu_fail(err, CPUU_E_FORMAT, "journal '%s' belongs to another profile ('%s')",
                        j->store.path, s.profile);
     if (rc == CPUU_OK) {
@@ -167,7 +167,7 @@ cpuu_rc cpuu_journal_destroy(cpuu_journal *j, cpuu_error *err)
     return rc;
 }
 
-/* ---- states and blobs ------------------------------------------------------------------------- */
+/* ---- states and blobs ------------------------------------------------------------------------ */
 
 const char *cpuu_journal_id(const cpuu_journal *j)
 {
@@ -218,16 +218,16 @@ cpuu_rc cpuu_journal_put(cpuu_journal *j, const char *name, const void *data, si
                          cpuu_error *err)
 {
     uint64_t sum = cpuu_store_sum(CPUU_STORE_SUM0, data, size);
-    return cpuu_store_write(&j->store, err, "INSERT OR REPLACE INTO blobs VALUES (?,?,?)", "tbi", name,
-                            data ? data : "", size, (int64_t)sum);
+    return cpuu_store_write(&j->store, err, "INSERT OR REPLACE INTO blobs VALUES (?,?,?)", "tbi",
+                            name, data ? data : "", size, (int64_t)sum);
 }
 
 cpuu_rc cpuu_journal_get(cpuu_journal *j, const char *name, cpuu_buf *out, cpuu_error *err)
 {
     sqlite3_stmt *q = NULL;
     bool row = false;
-    cpuu_rc rc = cpuu_store_query(&j->store, &q, err, "SELECT data,sum FROM blobs WHERE name=?", "t",
-                                  name);
+    cpuu_rc rc =
+        cpuu_store_query(&j->store, &q, err, "SELECT data,sum FROM blobs WHERE name=?", "t", name);
     if (rc == CPUU_OK)
         rc = cpuu_store_step(&j->store, q, &row, err);
     if (rc == CPUU_OK && !row)
@@ -236,8 +236,9 @@ cpuu_rc cpuu_journal_get(cpuu_journal *j, const char *name, cpuu_buf *out, cpuu_
         const void *data = sqlite3_column_blob(q, 0);
         size_t size = (size_t)sqlite3_column_bytes(q, 0);
         if ((int64_t)cpuu_store_sum(CPUU_STORE_SUM0, data, size) != sqlite3_column_int64(q, 1))
-            rc = cpuu_fail(err, CPUU_E_FORMAT, "journal '%s': '%s' is damaged; it was kept as it is",
-                           j->store.path, name);
+            rc =
+                cpuu_fail(err, CPUU_E_FORMAT, "journal '%s': '%s' is damaged; it was kept as it is",
+                          j->store.path, name);
         else if (size && !cpuu_buf_add(out, data, size))
             rc = out->size + size > out->max
                      ? cpuu_fail(err, CPUU_E_TOOBIG, "'%s' in journal '%s' is larger than expected",
@@ -248,7 +249,7 @@ cpuu_rc cpuu_journal_get(cpuu_journal *j, const char *name, cpuu_buf *out, cpuu_
     return rc;
 }
 
-/* ---- the list --------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -313,8 +314,9 @@ static cpuu_rc list_one(const char *dir, const char *name,
     return answer;
 }
 
-cpuu_rc cpuu_journal_list(const char *state_dir, cpuu_rc (*each)(void *user,
-                          const cpuu_journal_summary *s), void *user, cpuu_error *err)
+cpuu_rc cpuu_journal_list(const char *state_dir,
+                          cpuu_rc (*each)(void *user, const cpuu_journal_summary *s), void *user,
+                          cpuu_error *err)
 {
     char *dir = NULL, **names = NULL;
     size_t n = 0;

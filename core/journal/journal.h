@@ -33,14 +33,15 @@ typedef struct cpuu_journal cpuu_journal;
 /* Who a journal belongs to; the file name is a hash of these (root and profile without regard to
  * case). */
 typedef struct cpuu_journal_key {
-    const char *root;         /* "Software\Microsoft\Office\16.0\Outlook" ... */
-    const char *profile;      /* name at the time of the update */
+    const char *root;           /* "Software\Microsoft\Office\16.0\Outlook" ... */
+    const char *profile;        /* name at the time of the update */
     const uint8_t *profile_uid; /* 16 bytes (PR_SEARCH_KEY of the profile instance section) */
-    const char *hive;         /* canonical path of the hive, "" for the live registry */
+    const char *hive;           /* canonical path of the hive, "" for the live registry */
 } cpuu_journal_key;
 
 /* Opens the journal of a profile and takes its lock. `create`: make one when there is none.
- * CPUU_E_NOTFOUND, CPUU_E_BUSY (another process owns it), CPUU_E_FORMAT (damaged: kept as it is). */
+ * CPUU_E_NOTFOUND, CPUU_E_BUSY (another process owns it), CPUU_E_FORMAT (damaged: kept as it is).
+ */
 cpuu_rc cpuu_journal_open(const char *state_dir, const cpuu_journal_key *key, bool create,
                           cpuu_log *log, cpuu_journal **out, cpuu_error *err);
 void cpuu_journal_close(cpuu_journal *j);
@@ -48,35 +49,37 @@ void cpuu_journal_close(cpuu_journal *j);
 cpuu_rc cpuu_journal_destroy(cpuu_journal *j, cpuu_error *err);
 
 /* All journals of a state folder, for recovery and -UndoAll; called for each, without its lock, in
- * the order of their file names. One that cannot be read is reported like the others: rc and problem
- * say why, and only `file` is set besides. A missing folder holds no journals. */
+ * the order of their file names. One that cannot be read is reported like the others: rc and
+ * problem say why, and only `file` is set besides. A missing folder holds no journals. */
 typedef struct cpuu_journal_summary {
     cpuu_rc rc;
     const char *problem;
     const char *file;
-    const char *id;   /* GUID text */
+    const char *id; /* GUID text */
     const char *root, *profile, *hive;
     uint8_t profile_uid[16];
     cpuu_journal_state state;
-    int64_t created;  /* seconds since 1970 */
+    int64_t created; /* seconds since 1970 */
 } cpuu_journal_summary;
-cpuu_rc cpuu_journal_list(const char *state_dir, cpuu_rc (*each)(void *user,
-                          const cpuu_journal_summary *s), void *user, cpuu_error *err);
+cpuu_rc cpuu_journal_list(const char *state_dir,
+                          cpuu_rc (*each)(void *user, const cpuu_journal_summary *s), void *user,
+                          cpuu_error *err);
 
 const char *cpuu_journal_id(const cpuu_journal *j); /* GUID text, also the marker in the registry */
 cpuu_journal_state cpuu_journal_get_state(const cpuu_journal *j);
-/* Flushed when it returns. Fault point "journal.state". A step that the order above does not have is
- * refused; the state it has already is success. */
+/* Flushed when it returns. Fault point "journal.state". A step that the order above does not have
+ * is refused; the state it has already is success. */
 cpuu_rc cpuu_journal_set_state(cpuu_journal *j, cpuu_journal_state state, cpuu_error *err);
 
-/* Named blobs: the profile image ("image"), the target identity, notes of features ("note:<f>:<k>"),
- * what an undo discarded. get: *out is the caller's (cpuu_buf, initialised). */
+/* Named blobs: the profile image ("image"), the target identity, notes of features
+ * ("note:<f>:<k>"), what an undo discarded. get: *out is the caller's (cpuu_buf, initialised). */
 cpuu_rc cpuu_journal_put(cpuu_journal *j, const char *name, const void *data, size_t size,
                          cpuu_error *err);
 cpuu_rc cpuu_journal_get(cpuu_journal *j, const char *name, cpuu_buf *out, cpuu_error *err);
 
-/* Everything written so far is durable when this returns. Fault point "journal.flush". After a failed
- * write or flush all unflushed writes are gone and every later write fails: take back what was done. */
+/* Everything written so far is durable when this returns. Fault point "journal.flush". After a
+ * failed write or flush all unflushed writes are gone and every later write fails: take back what
+ * was done. */
 cpuu_rc cpuu_journal_flush(cpuu_journal *j, cpuu_error *err);
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -85,7 +88,7 @@ typedef enum cpuu_record_kind {
     CPUU_RECORD_CREATE = 1, /* a mailbox object is about to be created */
     CPUU_RECORD_UPDATE,
     CPUU_RECORD_DELETE,
-    CPUU_RECORD_FILE        /* a local file is about to be replaced, created or deleted */
+    CPUU_RECORD_FILE /* a local file is about to be replaced, created or deleted */
 } cpuu_record_kind;
 
 /* What happened to a record, so far as is known. */
@@ -93,20 +96,20 @@ typedef enum cpuu_record_status {
     CPUU_RECORD_PLANNED = 1, /* journalled, not yet sent */
     CPUU_RECORD_SENT,        /* sent, answer unknown */
     CPUU_RECORD_DONE,
-    CPUU_RECORD_FAILED,      /* the server refused: nothing changed */
+    CPUU_RECORD_FAILED, /* the server refused: nothing changed */
     CPUU_RECORD_UNDONE
 } cpuu_record_status;
 
 typedef struct cpuu_record {
-    int64_t seq;             /* given by the journal, grows */
+    int64_t seq; /* given by the journal, grows */
     int64_t span;
     cpuu_record_kind kind;
     cpuu_record_status status;
-    uint32_t what;           /* CPUU_ITEMS, CPUU_HIDDEN, ... ; FILE: 0 */
-    cpuu_blob folder;        /* EntryID of the folder it lives in */
-    cpuu_blob id;            /* EntryID, rule id, member id; CREATE: empty until known */
-    const char *path;        /* FILE: path; else NULL */
-    const char *title;       /* for messages */
+    uint32_t what;     /* CPUU_ITEMS, CPUU_HIDDEN, ... ; FILE: 0 */
+    cpuu_blob folder;  /* EntryID of the folder it lives in */
+    cpuu_blob id;      /* EntryID, rule id, member id; CREATE: empty until known */
+    const char *path;  /* FILE: path; else NULL */
+    const char *title; /* for messages */
     /* Encoded property lists (see services): before = what was there, after = what we wrote.
      * CREATE: before = the ids that were in the folder. FILE: contents; absent = size 0 and
      * has_before false. */
@@ -117,8 +120,9 @@ typedef struct cpuu_record {
 /* A span is the work of one feature. Begin is part of the next flush. */
 cpuu_rc cpuu_journal_begin_span(cpuu_journal *j, const char *feature, int64_t *span,
                                 cpuu_error *err);
-/* How often a span of this feature was begun and flushed by an earlier owner of the journal and never
- * ended (killed workers). Taking its records back does not end it, so that recovery keeps the count. */
+/* How often a span of this feature was begun and flushed by an earlier owner of the journal and
+ * never ended (killed workers). Taking its records back does not end it, so that recovery keeps the
+ * count. */
 cpuu_rc cpuu_journal_span_deaths(cpuu_journal *j, const char *feature, unsigned *out,
                                  cpuu_error *err);
 typedef enum cpuu_span_end { CPUU_SPAN_OK = 1, CPUU_SPAN_FAILED } cpuu_span_end;

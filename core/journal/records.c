@@ -8,7 +8,7 @@
 #define HAS_BEFORE 1
 #define HAS_AFTER  2
 
-/* ---- spans ------------------------------------------------------------------------------------ */
+/* ---- spans ----------------------------------------------------------------------------------- */
 
 static cpuu_rc number(cpuu_journal *j, int64_t *out, cpuu_error *err, const char *sql,
                       const char *text, int64_t value)
@@ -33,8 +33,8 @@ cpuu_rc cpuu_journal_load_spans(cpuu_journal *j, cpuu_error *err)
 cpuu_rc cpuu_journal_begin_span(cpuu_journal *j, const char *feature, int64_t *span,
                                 cpuu_error *err)
 {
-    cpuu_rc rc = cpuu_store_write(&j->store, err, "INSERT INTO spans (feature,how) VALUES (?,0)", "t",
-                                  feature);
+    cpuu_rc rc = cpuu_store_write(&j->store, err, "INSERT INTO spans (feature,how) VALUES (?,0)",
+                                  "t", feature);
     if (rc == CPUU_OK)
         *span = sqlite3_last_insert_rowid(j->store.db);
     return rc;
@@ -57,7 +57,7 @@ cpuu_rc cpuu_journal_end_span(cpuu_journal *j, int64_t span, cpuu_span_end how, 
                             span);
 }
 
-/* ---- records ---------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 /* Over all that never changes after add. */
 static int64_t record_sum(const cpuu_record *r)
@@ -160,9 +160,10 @@ cpuu_rc cpuu_journal_each(cpuu_journal *j, int64_t span, bool newest_first,
             read_record(q, &r);
             at = r.seq;
             if (!plausible(&r) || record_sum(&r) != sqlite3_column_int64(q, 12))
-                rc = cpuu_fail(err, CPUU_E_FORMAT,
-                               "journal '%s': record %lld is damaged; the journal was kept as it is",
-                               j->store.path, (long long)r.seq);
+                rc =
+                    cpuu_fail(err, CPUU_E_FORMAT,
+                              "journal '%s': record %lld is damaged; the journal was kept as it is",
+                              j->store.path, (long long)r.seq);
             else
                 rc = each(user, &r);
         }

@@ -14,7 +14,7 @@
 /* A byte that SQLite, which locks 512 bytes from 0x40000000, never asks for. */
 #define LOCK_BYTE 0x3fffff00
 
-/* ---- the folder and the file ------------------------------------------------------------------ */
+/* ---- the folder and the file ----------------------------------------------------------------- */
 
 static cpuu_rc check_dir(const char *dir, cpuu_error *err)
 {
@@ -24,13 +24,13 @@ static cpuu_rc check_dir(const char *dir, cpuu_error *err)
     if (!S_ISDIR(st.st_mode))
         return cpuu_fail(err, CPUU_E_ACCESS, "the state folder '%s' is not a folder", dir);
     if (st.st_uid != geteuid())
-        return cpuu_fail(err, CPUU_E_ACCESS,
-                         "the state folder '%s' belongs to another user; choose another with --state",
-                         dir);
+        return cpuu_fail(
+            err, CPUU_E_ACCESS,
+            "the state folder '%s' belongs to another user; choose another with --state", dir);
     if (st.st_mode & 022)
-        return cpuu_fail(err, CPUU_E_ACCESS,
-                         "others can write to the state folder '%s'; take that right away (chmod go-w)",
-                         dir);
+        return cpuu_fail(
+            err, CPUU_E_ACCESS,
+            "others can write to the state folder '%s'; take that right away (chmod go-w)", dir);
     return CPUU_OK;
 }
 
@@ -89,7 +89,8 @@ static cpuu_rc take_lock(int fd, const char *path, cpuu_error *err)
         return CPUU_OK;
     if (errno == EAGAIN || errno == EACCES)
         return cpuu_fail(err, CPUU_E_BUSY,
-                         "journal '%s' is in use: another run works on this profile; wait for it", path);
+                         "journal '%s' is in use: another run works on this profile; wait for it",
+                         path);
     return cpuu_fail_errno(err, errno, "cannot lock journal '%s'", path);
 }
 
@@ -126,7 +127,7 @@ static cpuu_rc lock_file(const char *path, bool create, int *out, cpuu_error *er
     return cpuu_fail(err, CPUU_E_BUSY, "journal '%s' keeps being replaced by another run", path);
 }
 
-/* ---- SQLite ----------------------------------------------------------------------------------- */
+/* ---- SQLite ---------------------------------------------------------------------------------- */
 
 static cpuu_rc code_of(int sqlite_rc)
 {
@@ -165,8 +166,8 @@ static cpuu_rc open_database(cpuu_store *s, cpuu_error *err)
     static const char setup[] = "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
                                 "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=ON;"
                                 "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA;";
-    int rc = sqlite3_open_v2(s->path, &s->db,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(
+        s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_busy_timeout(s->db, 5000); /* somebody may be listing */
     if (rc == SQLITE_OK)
@@ -240,7 +241,7 @@ cpuu_rc cpuu_store_unlink(cpuu_store *s, cpuu_error *err)
     return rc;
 }
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static int bind(sqlite3_stmt *q, const char *format, va_list ap)
 {
@@ -343,7 +344,7 @@ cpuu_rc cpuu_store_commit(cpuu_store *s, const char *step, cpuu_error *err)
     return rc == SQLITE_OK ? CPUU_OK : lose(s, fail(s, rc, err));
 }
 
-/* ---- checking --------------------------------------------------------------------------------- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 static cpuu_rc pragma(cpuu_store *s, const char *sql, int64_t *number, bool *ok, cpuu_error *err)
 {
@@ -384,12 +385,15 @@ cpuu_rc cpuu_store_check(cpuu_store *s, bool *empty, cpuu_error *err)
     if (app != CPUU_JOURNAL_APP)
         return cpuu_fail(err, CPUU_E_FORMAT, "'%s' is not a journal of this program", s->path);
     if (version != CPUU_JOURNAL_SCHEMA)
-        return cpuu_fail(err, CPUU_E_UNSUPPORTED,
-                         "journal '%s' has format %lld, this version reads %d; use the version that "
-                         "wrote it", s->path, (long long)version, CPUU_JOURNAL_SCHEMA);
+        return cpuu_fail(
+            err, CPUU_E_UNSUPPORTED,
+            "journal '%s' has format %lld, this version reads %d; use the version that "
+            "wrote it",
+            s->path, (long long)version, CPUU_JOURNAL_SCHEMA);
     rc = pragma(s, "PRAGMA quick_check(1)", &unused, &ok, err);
     if (rc == CPUU_OK && !ok)
-        rc = cpuu_fail(err, CPUU_E_FORMAT, "journal '%s' is damaged and was kept as it is", s->path);
+        rc =
+            cpuu_fail(err, CPUU_E_FORMAT, "journal '%s' is damaged and was kept as it is", s->path);
     return rc;
 }
 

@@ -1,10 +1,10 @@
 /*
  * Private to journal/: the file a journal lives in, its lock, and SQLite with one-line calls.
  *
- * DELETE mode, not WAL: between commits the journal is one ordinary file without shared memory, so it
- * works on network shares, can be copied for support, and a reader of the list needs nothing but
- * it. synchronous=EXTRA flushes the folder as well after the rollback file is unlinked, which in this mode
- * is what makes a commit last over a power failure.
+ * DELETE mode, not WAL: between commits the journal is one ordinary file without shared memory, so
+ * it works on network shares, can be copied for support, and a reader of the list needs nothing but
+ * it. synchronous=EXTRA flushes the folder as well after the rollback file is unlinked, which in
+ * this mode is what makes a commit last over a power failure.
  */
 #ifndef CPUU_JOURNAL_STORE_H
 #define CPUU_JOURNAL_STORE_H
@@ -18,11 +18,11 @@
 #define CPUU_JOURNAL_SCHEMA 1
 
 typedef struct cpuu_store {
-    char *dir;   /* canonical */
+    char *dir; /* canonical */
     char *path;
-    int fd;      /* holds the lock; -1 without */
+    int fd; /* holds the lock; -1 without */
     sqlite3 *db;
-    bool lost;   /* a write failed and took unflushed ones with it: nothing more is written */
+    bool lost; /* a write failed and took unflushed ones with it: nothing more is written */
 } cpuu_store;
 
 /* Canonical path of the state folder; refuses one that others own or can write to. */
@@ -33,7 +33,7 @@ cpuu_rc cpuu_store_open(char *dir, const char *name, bool create, cpuu_store *ou
 cpuu_rc cpuu_store_peek(const char *dir, const char *name, cpuu_store *out, cpuu_error *err);
 /* Whole, ours, of a schema we know. *empty: created but never set up (the program was killed). */
 cpuu_rc cpuu_store_check(cpuu_store *s, bool *empty, cpuu_error *err);
-void cpuu_store_close(cpuu_store *s); /* unflushed writes are dropped */
+void cpuu_store_close(cpuu_store *s);                      /* unflushed writes are dropped */
 cpuu_rc cpuu_store_unlink(cpuu_store *s, cpuu_error *err); /* closes, too */
 
 /* Arguments by format: i int64_t, t const char *, b const void * and size_t. NULL binds NULL. */

@@ -33,8 +33,8 @@ static bool read_section(const uint8_t *file, size_t size, bool wide, uint64_t o
     return out->type == SHT_NOBITS || (out->offset <= size && out->size <= size - out->offset);
 }
 
-static const char *walk(const uint8_t *file, bool wide, const section *symbols, const section *names,
-                        cpuu_elf_symbol each, void *user)
+static const char *walk(const uint8_t *file, bool wide, const section *symbols,
+                        const section *names, cpuu_elf_symbol each, void *user)
 {
     const size_t entry = wide ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
     const char *text = (const char *)file + names->offset;

@@ -1,5 +1,6 @@
-/* Names in the dynamic symbol table of an ELF file: what it exports and what it imports. Hostile files
- * give an error, never a read outside the input. Layout: System V ABI, chapters 4 and 5 (gABI). */
+/* Names in the dynamic symbol table of an ELF file: what it exports and what it imports. Hostile
+ * files give an error, never a read outside the input. Layout: System V ABI, chapters 4 and 5
+ * (gABI). */
 #ifndef CPUU_CHECK_ELF_H
 #define CPUU_CHECK_ELF_H
 

@@ -3,10 +3,11 @@
  *
  *   cpuu-plugin-check [--quiet] FILE...
  *
- * Looks at the file before it runs any of it: what it exports (one function) and what it imports (memory,
- * strings and arithmetic; nothing that opens, connects, forks or asks for the time). Then it is loaded
- * with immediate binding, asked for its data twice, and the data is checked as the host checks it.
- * Output is TAP; the exit status is 0 when all is well, 1 with findings, 2 when it could not run.
+ * Looks at the file before it runs any of it: what it exports (one function) and what it imports
+ * (memory, strings and arithmetic; nothing that opens, connects, forks or asks for the time). Then
+ * it is loaded with immediate binding, asked for its data twice, and the data is checked as the
+ * host checks it. Output is TAP; the exit status is 0 when all is well, 1 with findings, 2 when it
+ * could not run.
  */
 #include "elf.h"
 
@@ -19,8 +20,8 @@
 
 #define MAX_FILE (256l << 20)
 
-/* What a plugin may call: no function here reaches outside its own memory. A name that ends in * stands
- * for all that begin so (compiler and sanitizer run time). */
+/* What a plugin may call: no function here reaches outside its own memory. A name that ends in *
+ * stands for all that begin so (compiler and sanitizer run time). */
 static const char *const ALLOWED[] = {
     /* memory */
     "malloc", "calloc", "realloc", "reallocarray", "free", "memcpy", "memmove", "memset", "memcmp",
@@ -28,18 +29,18 @@ static const char *const ALLOWED[] = {
     /* strings */
     "strlen", "strnlen", "strcmp", "strncmp", "strcasecmp", "strncasecmp", "strcpy", "strncpy",
     "stpcpy", "stpncpy", "strcat", "strncat", "strchr", "strchrnul", "strrchr", "strstr",
-    "strcasestr", "strspn", "strcspn", "strpbrk", "strsep", "strtok_r", "strdup", "strndup", "strtol",
-    "strtoul", "strtoll", "strtoull", "__isoc23_strtol", "__isoc23_strtoul", "__isoc23_strtoll",
-    "__isoc23_strtoull", "snprintf", "vsnprintf", "asprintf", "vasprintf", "sscanf",
-    "__isoc99_sscanf", "__isoc23_sscanf", "tolower", "toupper", "__ctype_b_loc",
+    "strcasestr", "strspn", "strcspn", "strpbrk", "strsep", "strtok_r", "strdup", "strndup",
+    "strtol", "strtoul", "strtoll", "strtoull", "__isoc23_strtol", "__isoc23_strtoul",
+    "__isoc23_strtoll", "__isoc23_strtoull", "snprintf", "vsnprintf", "asprintf", "vasprintf",
+    "sscanf", "__isoc99_sscanf", "__isoc23_sscanf", "tolower", "toupper", "__ctype_b_loc",
     "__ctype_tolower_loc", "__ctype_toupper_loc",
     /* arithmetic, sorting */
     "qsort", "qsort_r", "bsearch", "abs", "labs", "llabs", "div", "ldiv", "lldiv",
     /* checked twins of the above */
-    "__memcpy_chk", "__memmove_chk", "__memset_chk", "__strcpy_chk", "__strncpy_chk", "__strcat_chk",
-    "__strncat_chk", "__stpcpy_chk", "__snprintf_chk", "__vsnprintf_chk", "__asprintf_chk",
-    "__vasprintf_chk", "__explicit_bzero_chk", "__stack_chk_fail", "__assert_fail", "abort",
-    "__errno_location",
+    "__memcpy_chk", "__memmove_chk", "__memset_chk", "__strcpy_chk", "__strncpy_chk",
+    "__strcat_chk", "__strncat_chk", "__stpcpy_chk", "__snprintf_chk", "__vsnprintf_chk",
+    "__asprintf_chk", "__vasprintf_chk", "__explicit_bzero_chk", "__stack_chk_fail",
+    "__assert_fail", "abort", "__errno_location",
     /* run time of compiler, linker and sanitizers */
     "__cxa_finalize", "__gmon_start__", "_ITM_*", "__asan_*", "__ubsan_*", "__lsan_*", "__tsan_*",
     "__msan_*", "__sanitizer_*", "__gcov_*", "__llvm_*", "__sancov_*", "__interceptor_*",
@@ -62,8 +63,8 @@ static void result(check *c, bool ok, const char *what, const char *detail)
     c->failed += !ok;
     if (ok && c->quiet)
         return;
-    printf("%s %u - %s: %s%s%s\n", ok ? "ok" : "not ok", c->n, c->file, what, ok || !detail ? "" : ": ",
-           ok || !detail ? "" : detail);
+    printf("%s %u - %s: %s%s%s\n", ok ? "ok" : "not ok", c->n, c->file, what,
+           ok || !detail ? "" : ": ", ok || !detail ? "" : detail);
 }
 
 static void append(char *list, size_t size, const char *word)
@@ -73,7 +74,7 @@ static void append(char *list, size_t size, const char *word)
         snprintf(list + n, size - n, "%s%s", n ? ", " : "", word);
 }
 
-/* ---- symbols ---------------------------------------------------------------------------------- */
+/* ---- symbols --------------------------------------------------------------------------------- */
 
 static bool allowed(const char *name)
 {
@@ -122,7 +123,7 @@ static bool check_symbols(check *c, const uint8_t *file, size_t size)
     return c->has_query && !c->forbidden[0];
 }
 
-/* ---- data ------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static void check_data(check *c)
 {

@@ -1,8 +1,8 @@
 /*
  * Example: rewrites the folder link that a hidden message of class IPM.Example.Link carries.
  *
- * A mailbox feature upserts: it reads both sides, matches, and rewrites or creates what differs. What
- * exists only at the target is never touched, so that running it twice changes nothing more.
+ * A mailbox feature upserts: it reads both sides, matches, and rewrites or creates what differs.
+ * What exists only at the target is never touched, so that running it twice changes nothing more.
  */
 #include <cpuu/plugin.h>
 
@@ -19,8 +19,8 @@ static const uint32_t TAGS[N_COLS] = {
 };
 
 /* PS_PUBLIC_STRINGS, [MS-OXPROPS] 1.3.2 */
-static const cpuu_name NAMES[] = {{{0x29, 0x03, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0xC0, 0x00, 0x00,
-                                    0x00, 0x00, 0x00, 0x00, 0x46},
+static const cpuu_name NAMES[] = {{{0x29, 0x03, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0xC0, 0x00,
+                                    0x00, 0x00, 0x00, 0x00, 0x00, 0x46},
                                    0,
                                    "cpuu-example-link"}};
 
@@ -35,7 +35,8 @@ static int same(const cpuu_value *a, const cpuu_value *b)
            (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
 }
 
-/* Rows of one side; CPUU_END is the normal end. A row that cannot be read is the host's to report. */
+/* Rows of one side; CPUU_END is the normal end. A row that cannot be read is the host's to report.
+ */
 static cpuu_rc count(const cpuu_host *h, cpuu_rows *rows, uint32_t *n)
 {
     cpuu_row row;
@@ -116,10 +117,12 @@ static cpuu_rc one(const cpuu_host *h, cpuu_run *run, cpuu_rows *target, const c
 
 static int usable(const cpuu_row *row)
 {
-    return row->rc >= 0 && CPUU_FOUND(&row->values[COL_SUBJECT]) && CPUU_FOUND(&row->values[COL_LINK]);
+    return row->rc >= 0 && CPUU_FOUND(&row->values[COL_SUBJECT]) &&
+           CPUU_FOUND(&row->values[COL_LINK]);
 }
 
-static cpuu_rc all(const cpuu_host *h, cpuu_run *run, cpuu_rows **side, cpuu_link *links, uint32_t n)
+static cpuu_rc all(const cpuu_host *h, cpuu_run *run, cpuu_rows **side, cpuu_link *links,
+                   uint32_t n)
 {
     cpuu_row row;
     cpuu_rc rc = CPUU_OK;
@@ -172,9 +175,9 @@ static cpuu_rc CPUU_CALL update(const cpuu_host *h, cpuu_run *run)
 static const cpuu_feature EXAMPLE = {
     sizeof(cpuu_feature),
     CPUU_NEED_SOURCE | CPUU_NEED_TARGET | CPUU_NEED_TARGET_WRITE | CPUU_FOR_RESOURCES, /* needs */
-    CPUU_LINK_EID,                                                                      /* links */
-    2u,                                                                                 /* n_reads */
-    1u,                                                                                 /* n_names */
+    CPUU_LINK_EID,                                                                     /* links */
+    2u,                                                                                /* n_reads */
+    1u,                                                                                /* n_names */
     "Example",
     "Example links",
     NULL, /* after */
@@ -188,8 +191,8 @@ static const cpuu_feature EXAMPLE = {
 };
 
 static const cpuu_feature *const FEATURES[] = {&EXAMPLE, NULL};
-static const cpuu_plugin PLUGIN = {sizeof(cpuu_plugin), CPUU_ABI_VERSION, "1.0", "Your name here",
-                                   "MIT",               FEATURES};
+static const cpuu_plugin PLUGIN = {
+    sizeof(cpuu_plugin), CPUU_ABI_VERSION, "1.0", "Your name here", "MIT", FEATURES};
 
 CPUU_EXPORT const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
 {

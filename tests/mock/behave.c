@@ -16,7 +16,7 @@ static cpuu_blob text(const char *s)
     return b;
 }
 
-/* ---- wrong ways to end ------------------------------------------------------------------------ */
+/* ---- wrong ways to end ----------------------------------------------------------------------- */
 
 static cpuu_rc CPUU_CALL fails(const cpuu_host *h, cpuu_run *run)
 {
@@ -59,7 +59,7 @@ static cpuu_rc CPUU_CALL hangs(const cpuu_host *h, cpuu_run *run)
     }
 }
 
-/* ---- undeclared ------------------------------------------------------------------------------- */
+/* ---- undeclared ------------------------------------------------------------------------------ */
 
 static cpuu_rc CPUU_CALL undeclared(const cpuu_host *h, cpuu_run *run)
 {
@@ -76,7 +76,7 @@ static cpuu_rc CPUU_CALL swallows(const cpuu_host *h, cpuu_run *run)
     return CPUU_OK;
 }
 
-/* ---- proper ----------------------------------------------------------------------------------- */
+/* ---- proper ---------------------------------------------------------------------------------- */
 
 static cpuu_rc write_files(const cpuu_host *h, cpuu_run *run)
 {
@@ -188,12 +188,17 @@ static const cpuu_feature FILES_FAIL = MOCK_FEATURE("MockFilesFail", FILES, 0, f
 static const cpuu_feature PROFILE_OK = MOCK_FEATURE("MockProfile", PROFILE, 0, profile);
 static const cpuu_feature PROFILE_FAIL = MOCK_FEATURE("MockProfileFail", PROFILE, 0, profile_fail);
 static const cpuu_feature NOTES = MOCK_FEATURE("MockNotes", 0, 0, notes);
-static const cpuu_feature CHECKS = {.size = sizeof(cpuu_feature), .name = "MockChecks",
-                                    .title = "Mock of a refusing check", .check = check_refuses,
+static const cpuu_feature CHECKS = {.size = sizeof(cpuu_feature),
+                                    .name = "MockChecks",
+                                    .title = "Mock of a refusing check",
+                                    .check = check_refuses,
                                     .update = nothing};
-static const cpuu_feature SKIPS = {.size = sizeof(cpuu_feature), .name = "MockSkips",
-                                   .title = "Mock of an effect when skipped", .needs = FILES,
-                                   .update = nothing, .skip = skip_writes};
+static const cpuu_feature SKIPS = {.size = sizeof(cpuu_feature),
+                                   .name = "MockSkips",
+                                   .title = "Mock of an effect when skipped",
+                                   .needs = FILES,
+                                   .update = nothing,
+                                   .skip = skip_writes};
 
-MOCK_PLUGIN(CPUU_ABI_VERSION, &FILES_OK, &PROFILE_OK, &NOTES, &FAILS, &MUTE, &STRANGE, &LIAR, &STOPS,
-            &HANGS, &UNDECLARED, &SWALLOWS, &FILES_FAIL, &PROFILE_FAIL, &CHECKS, &SKIPS)
+MOCK_PLUGIN(CPUU_ABI_VERSION, &FILES_OK, &PROFILE_OK, &NOTES, &FAILS, &MUTE, &STRANGE, &LIAR,
+            &STOPS, &HANGS, &UNDECLARED, &SWALLOWS, &FILES_FAIL, &PROFILE_FAIL, &CHECKS, &SKIPS)

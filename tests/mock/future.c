@@ -16,11 +16,21 @@ typedef struct late_plugin {
 
 static const uint32_t TAGS[] = {0x001A001Fu};
 static const late_query READS[] = {
-    {.q = {.size = sizeof(late_query), .side = CPUU_SOURCE, .what = CPUU_HIDDEN,
-           .role = CPUU_ROLE_COMMON_VIEWS, .n_tags = 1, .tags = TAGS, .filter = "A"},
+    {.q = {.size = sizeof(late_query),
+           .side = CPUU_SOURCE,
+           .what = CPUU_HIDDEN,
+           .role = CPUU_ROLE_COMMON_VIEWS,
+           .n_tags = 1,
+           .tags = TAGS,
+           .filter = "A"},
      .added = {~0ull, ~0ull, ~0ull}},
-    {.q = {.size = sizeof(late_query), .side = CPUU_TARGET, .what = CPUU_HIDDEN,
-           .role = CPUU_ROLE_COMMON_VIEWS, .n_tags = 1, .tags = TAGS, .filter = "B"},
+    {.q = {.size = sizeof(late_query),
+           .side = CPUU_TARGET,
+           .what = CPUU_HIDDEN,
+           .role = CPUU_ROLE_COMMON_VIEWS,
+           .n_tags = 1,
+           .tags = TAGS,
+           .filter = "B"},
      .added = {~0ull, ~0ull, ~0ull}},
 };
 

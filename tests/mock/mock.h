@@ -12,8 +12,8 @@
 
 #define MOCK_PLUGIN(abi_, ...)                                                                     \
     static const cpuu_feature *const FEATURES[] = {__VA_ARGS__, NULL};                             \
-    static const cpuu_plugin PLUGIN = {sizeof(cpuu_plugin), (abi_), "1.0", "mock", "MIT",          \
-                                       FEATURES};                                                  \
+    static const cpuu_plugin PLUGIN = {                                                            \
+        sizeof(cpuu_plugin), (abi_), "1.0", "mock", "MIT", FEATURES};                              \
     const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)                              \
     {                                                                                              \
         (void)host_abi;                                                                            \

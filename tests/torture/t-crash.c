@@ -3,11 +3,10 @@
  *
  * The world is a registry, a mailbox and a local file (here three small files, each replaced
  * atomically) and a journal. The program is killed at every fault point of update, undo and
- * cleanup; the start that follows is killed at each of its own points, and so is the start after that; in
- * between the user may work with a switched profile. After every start that ran to its end two laws hold:
- *   whole   registry, mailbox and file are all old or all new
- *   polite  a start never takes back a profile that was used since it was switched, unless the
- *           user had asked for the undo
+ * cleanup; the start that follows is killed at each of its own points, and so is the start after
+ * that; in between the user may work with a switched profile. After every start that ran to its end
+ * two laws hold: whole   registry, mailbox and file are all old or all new polite  a start never
+ * takes back a profile that was used since it was switched, unless the user had asked for the undo
  */
 #include "config.h"
 
@@ -53,7 +52,7 @@ static void need(bool ok, const char *what)
     }
 }
 
-/* ---- the world -------------------------------------------------------------------------------- */
+/* ---- the world ------------------------------------------------------------------------------- */
 
 static void path_of(char out[128], const char *name)
 {
@@ -64,7 +63,8 @@ static void put(const char *name, const char *text)
 {
     char path[128];
     path_of(path, name);
-    need(cpuu_file_write(path, text, strlen(text), 0600, NULL) == CPUU_OK, "cannot write the world");
+    need(cpuu_file_write(path, text, strlen(text), 0600, NULL) == CPUU_OK,
+         "cannot write the world");
 }
 
 static void get(const char *name, char out[64])
@@ -97,7 +97,7 @@ static bool whole(void)
     return is("mailbox", reg_new ? "new" : "old") && is("file", reg_new ? "new" : "old");
 }
 
-/* ---- the program, in the order of architecture 4 and 5 ----------------------------------------- */
+/* ---- the program, in the order of architecture 4 and 5 --------------------------------------- */
 
 static cpuu_journal *open_journal(bool create)
 {
@@ -110,9 +110,14 @@ static cpuu_journal *open_journal(bool create)
 
 static void change(cpuu_journal *j, int64_t span, const char *what)
 {
-    cpuu_record r = {.span = span, .kind = CPUU_RECORD_FILE, .status = CPUU_RECORD_PLANNED,
-                     .path = what, .has_before = true, .has_after = true,
-                     .before = {(const uint8_t *)"old", 3}, .after = {(const uint8_t *)"new", 3}};
+    cpuu_record r = {.span = span,
+                     .kind = CPUU_RECORD_FILE,
+                     .status = CPUU_RECORD_PLANNED,
+                     .path = what,
+                     .has_before = true,
+                     .has_after = true,
+                     .before = {(const uint8_t *)"old", 3},
+                     .after = {(const uint8_t *)"new", 3}};
     need(cpuu_journal_add(j, &r, NULL) == CPUU_OK, "add");
     need(cpuu_journal_flush(j, NULL) == CPUU_OK, "flush");
     put(what, "new");
@@ -204,7 +209,7 @@ static void recover(void)
     cpuu_journal_close(j);
 }
 
-/* ---- exploring -------------------------------------------------------------------------------- */
+/* ---- exploring ------------------------------------------------------------------------------- */
 
 typedef struct snapshot {
     size_t count;
@@ -366,8 +371,8 @@ int main(int argc, char **argv)
     unsigned u = explore("update", update, false, depth);
     unsigned n = explore("undo", undo, true, depth);
     unsigned c = explore("cleanup", cleanup, true, depth);
-    printf("killed at %u points of update, %u of undo, %u of cleanup: %u starts, %u violations\n", u, n,
-           c, starts, violations);
+    printf("killed at %u points of update, %u of undo, %u of cleanup: %u starts, %u violations\n",
+           u, n, c, starts, violations);
 
     empty_dir(state_dir);
     empty_dir(dir);

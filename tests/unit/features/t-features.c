@@ -1,7 +1,7 @@
 /*
- * The runner, the services and the replay on everything but mailboxes: real plugin, real journal, real
- * profile model over a registry in memory, real files. What is reported is recorded here. (Mailboxes
- * are tested with the rehearsal server: there is no stand-in for one.)
+ * The runner, the services and the replay on everything but mailboxes: real plugin, real journal,
+ * real profile model over a registry in memory, real files. What is reported is recorded here.
+ * (Mailboxes are tested with the rehearsal server: there is no stand-in for one.)
  */
 #include "base/fault.h"
 #include "base/file.h"
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- fault points ----------------------------------------------------------------------------- */
+/* ---- fault points ---------------------------------------------------------------------------- */
 
 static int steps_left = -1, fails_left = -1;
 static const char *fail_kind;
@@ -32,7 +32,7 @@ bool cpuu_fault_fail(const char *what)
     return fail_kind && strcmp(what, fail_kind) == 0 && fails_left >= 0 && fails_left-- == 0;
 }
 
-/* ---- what is reported ------------------------------------------------------------------------- */
+/* ---- what is reported ------------------------------------------------------------------------ */
 
 static char reported[8192];
 
@@ -97,7 +97,7 @@ void cpuu_report_progress(cpuu_report *r, const char *what, uint32_t done, uint3
     (void)total;
 }
 
-/* ---- fixture ---------------------------------------------------------------------------------- */
+/* ---- fixture --------------------------------------------------------------------------------- */
 
 static char dir[64], plugin_dir[96], state_dir[96], roaming[96];
 static cpuu_plugins *plugins;
@@ -163,8 +163,8 @@ static void set_up(void)
     snprintf(state_dir, sizeof(state_dir), "%s/state", dir);
     snprintf(roaming, sizeof(roaming), "%s/roaming", dir);
     snprintf(command, sizeof(command),
-             "mkdir -m 755 '%s' '%s' && cp .libs/mock-behave.so '%s/' && chmod 755 '%s'/*.so", plugin_dir,
-             roaming, plugin_dir, plugin_dir);
+             "mkdir -m 755 '%s' '%s' && cp .libs/mock-behave.so '%s/' && chmod 755 '%s'/*.so",
+             plugin_dir, roaming, plugin_dir, plugin_dir);
     ck_assert_int_eq(system(command), 0);
     ck_assert_msg(cpuu_plugins_load(plugin_dir, NULL, &plugins, &err) == CPUU_OK, "%s", err.text);
 
@@ -183,8 +183,13 @@ static void set_up(void)
     memset(&settings, 0, sizeof(settings));
     settings.features.items = selected_words;
     settings.critical.items = critical_words;
-    work = (cpuu_work){.settings = &settings, .plugins = plugins, .profile = profile, .edits = &edits,
-                       .roaming_dir = roaming, .beat = beat, .source_smtp = "bob@source.test"};
+    work = (cpuu_work){.settings = &settings,
+                       .plugins = plugins,
+                       .profile = profile,
+                       .edits = &edits,
+                       .roaming_dir = roaming,
+                       .beat = beat,
+                       .source_smtp = "bob@source.test"};
     put("a.txt", "old a");
     put("b.txt", "old b");
 }
@@ -219,8 +224,8 @@ static void critical(const char *name)
 static void open_journal(void)
 {
     cpuu_error err = CPUU_ERROR_INIT;
-    ck_assert_msg(cpuu_journal_open(state_dir, &KEY, true, NULL, &work.journal, &err) == CPUU_OK, "%s",
-                  err.text);
+    ck_assert_msg(cpuu_journal_open(state_dir, &KEY, true, NULL, &work.journal, &err) == CPUU_OK,
+                  "%s", err.text);
     ck_assert_int_eq(cpuu_journal_set_state(work.journal, CPUU_J_ACTIVE, &err), CPUU_OK);
 }
 
@@ -258,7 +263,7 @@ static void files_are_new(void)
     ck_assert_str_eq(get("c.txt"), "one");
 }
 
-/* ---- guards ----------------------------------------------------------------------------------- */
+/* ---- guards ---------------------------------------------------------------------------------- */
 
 START_TEST(every_wrong_way_to_end_is_named)
 {
@@ -314,14 +319,14 @@ START_TEST(a_feature_that_kills_twice_is_not_started_again)
     open_journal();
     choose("MockFiles", "MockProfile");
     ck_assert_int_eq(update(&err), CPUU_OK);
-    ck_assert_msg(strstr(about("MockFiles"), "failed") && strstr(about("MockFiles"), "2 times"), "%s",
-                  reported);
+    ck_assert_msg(strstr(about("MockFiles"), "failed") && strstr(about("MockFiles"), "2 times"),
+                  "%s", reported);
     ck_assert_msg(strstr(about("MockProfile"), "ok"), "%s", reported);
     files_are_old();
 }
 END_TEST
 
-/* ---- files, profile, rollback ----------------------------------------------------------------- */
+/* ---- files, profile, rollback ---------------------------------------------------------------- */
 
 START_TEST(files_are_written_and_taken_back)
 {
@@ -402,7 +407,8 @@ START_TEST(a_failed_feature_loses_only_its_own_edits)
                                        "Software\\Microsoft\\Office\\16.0\\Outlook\\Profiles\\Test"
                                        "\\0a0d020000000000c000000000000046",
                                        "001f3001", &text, &err) == CPUU_OK ||
-                         err.rc == CPUU_E_FORMAT, 1);
+                         err.rc == CPUU_E_FORMAT,
+                     1);
     cpuu_free(text);
     cpuu_arena arena = {0};
     cpuu_value v;
@@ -499,7 +505,7 @@ START_TEST(notes_last_with_the_journal)
 }
 END_TEST
 
-/* ---- killed and starved ----------------------------------------------------------------------- */
+/* ---- killed and starved ---------------------------------------------------------------------- */
 
 /* Kills the update at every fault point, then the replay at every one of its own. */
 START_TEST(killed_anywhere_the_files_come_back)
@@ -534,7 +540,8 @@ START_TEST(killed_anywhere_the_files_come_back)
                 _exit(rc < 0 ? 1 : strchr(reported, '!') ? 2 : 0);
             }
             ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-            ck_assert_msg(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 99),
+            ck_assert_msg(WIFEXITED(status) &&
+                              (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 99),
                           "replay of point %d, step %d: %d", points, k, WEXITSTATUS(status));
             if (WEXITSTATUS(status) == 0)
                 break;

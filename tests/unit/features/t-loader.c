@@ -27,8 +27,8 @@ static void tear_down(void)
 static void install(const char *mock)
 {
     char command[512];
-    snprintf(command, sizeof(command), "cp .libs/mock-%s.so '%s/' && chmod 755 '%s/mock-%s.so'", mock,
-             dir, dir, mock);
+    snprintf(command, sizeof(command), "cp .libs/mock-%s.so '%s/' && chmod 755 '%s/mock-%s.so'",
+             mock, dir, dir, mock);
     ck_assert_int_eq(system(command), 0);
 }
 
@@ -185,9 +185,9 @@ START_TEST(selection_follows_features_skip_and_remove)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char *words[3] = {(char *)rows[i].features, (char *)rows[i].skip, (char *)rows[i].remove};
         cpuu_settings s = {.skip_all = rows[i].skip_all,
-                           .features = {&words[0], words[0] != NULL},
-                           .skip = {&words[1], words[1] != NULL},
-                           .remove = {&words[2], words[2] != NULL}};
+                           .features = {&words[0], words[0] != NULL, 0},
+                           .skip = {&words[1], words[1] != NULL, 0},
+                           .remove = {&words[2], words[2] != NULL, 0}};
         bool selected[2];
         cpuu_plugins_select(p, &s, selected);
         ck_assert_msg(selected[0] == rows[i].first && selected[1] == rows[i].last, "row %zu", i);

@@ -1,7 +1,7 @@
 /*
- * The seam against the rehearsal server: what features read, what is written, and that undo, rollback
- * and replay after a killed process or a lost answer give back the mailbox. "Gives back" is judged by the
- * server's own canonical dump.
+ * The seam against the rehearsal server: what features read, what is written, and that undo,
+ * rollback and replay after a killed process or a lost answer give back the mailbox. "Gives back"
+ * is judged by the server's own canonical dump.
  */
 #include "base/fault.h"
 #include "base/text.h"
@@ -28,7 +28,7 @@
 #define T_MINE    CPUU_NAMED(0, 0x001F)
 #define WLINK     "IPM.Microsoft.WunderBar.Link"
 
-/* ---- fault points ----------------------------------------------------------------------------- */
+/* ---- fault points ---------------------------------------------------------------------------- */
 
 static int steps_left = -1;
 
@@ -45,7 +45,7 @@ bool cpuu_fault_fail(const char *what)
     return false;
 }
 
-/* ---- what is reported ------------------------------------------------------------------------- */
+/* ---- what is reported ------------------------------------------------------------------------ */
 
 static char reported[16384];
 
@@ -109,7 +109,7 @@ void cpuu_report_progress(cpuu_report *r, const char *what, uint32_t done, uint3
     (void)total;
 }
 
-/* ---- the lab, and a profile being updated ------------------------------------------------------ */
+/* ---- the lab, and a profile being updated ---------------------------------------------------- */
 
 static lab_server *server;
 static lab *model;
@@ -145,8 +145,8 @@ static void account_of(account *a, const char *org)
     if (process)
         snprintf(a->emsmdb, sizeof(a->emsmdb), "%s/mapi/emsmdb/", url);
     else
-        snprintf(a->emsmdb, sizeof(a->emsmdb), "%s/mapi/emsmdb/?MailboxId=%s@%s.test", url, guid + 1,
-                 org);
+        snprintf(a->emsmdb, sizeof(a->emsmdb), "%s/mapi/emsmdb/?MailboxId=%s@%s.test", url,
+                 guid + 1, org);
     a->credentials = (cpuu_credentials){a->user->name, a->user->password};
     a->endpoint = (cpuu_endpoint){a->emsmdb, NULL, a->user->dn, &a->credentials};
 }
@@ -159,10 +159,13 @@ static void connect_both(void)
     ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &work.mail, &err), CPUU_OK);
     cpuu_mail_open o[2] = {
         {.endpoint = &source.endpoint, .mailbox_dn = source.user->dn, .smtp = source.user->smtp},
-        {.endpoint = &target.endpoint, .mailbox_dn = target.user->dn, .smtp = target.user->smtp,
+        {.endpoint = &target.endpoint,
+         .mailbox_dn = target.user->dn,
+         .smtp = target.user->smtp,
          .writable = true}};
     ck_assert_int_eq(cpuu_mail_open_all(work.mail, o, 2, &err), CPUU_OK);
-    ck_assert_msg(o[0].rc == CPUU_OK && o[1].rc == CPUU_OK, "%s %s", o[0].error.text, o[1].error.text);
+    ck_assert_msg(o[0].rc == CPUU_OK && o[1].rc == CPUU_OK, "%s %s", o[0].error.text,
+                  o[1].error.text);
     work.source = o[0].box;
     work.target = o[1].box;
     work.source_endpoint = &source.endpoint;
@@ -208,21 +211,22 @@ static cpuu_rc CPUU_CALL update_verb(const cpuu_host *h, cpuu_run *run)
 }
 
 static const uint32_t TAGS[] = {T_SUBJECT, T_GROUP, T_MINE};
-static const uint32_t RULE_TAGS[] = {0x66760003u, 0x66770003u, 0x66780003u, 0x66790000u | 0xFDu,
-                                     0x66800000u | 0xFEu, 0x6681001Fu, 0x6682001Fu, 0x66830003u,
-                                     0x66840102u};
+static const uint32_t RULE_TAGS[] = {0x66760003u,         0x66770003u,         0x66780003u,
+                                     0x66790000u | 0xFDu, 0x66800000u | 0xFEu, 0x6681001Fu,
+                                     0x6682001Fu,         0x66830003u,         0x66840102u};
 static const cpuu_query READS[] = {
     CPUU_QUERY(CPUU_TARGET, CPUU_HIDDEN, CPUU_ROLE_COMMON_VIEWS, WLINK, TAGS),
     CPUU_QUERY(CPUU_SOURCE, CPUU_HIDDEN, CPUU_ROLE_COMMON_VIEWS, WLINK, TAGS),
     CPUU_QUERY(CPUU_SOURCE, CPUU_RULES, CPUU_ROLE_INBOX, NULL, RULE_TAGS),
 };
-static const cpuu_name NAMES[] = {{{0x29, 3, 2, 0, 0, 0, 0, 0, 0xC0, 0, 0, 0, 0, 0, 0, 0x46},
-                                   0, "cpuu-test-mark"}};
+static const cpuu_name NAMES[] = {
+    {{0x29, 3, 2, 0, 0, 0, 0, 0, 0xC0, 0, 0, 0, 0, 0, 0, 0x46}, 0, "cpuu-test-mark"}};
 #define ALL_NEEDS                                                                                  \
     (CPUU_NEED_SOURCE | CPUU_NEED_TARGET | CPUU_NEED_TARGET_WRITE | CPUU_NEED_OTHERS |             \
      CPUU_NEED_PUBLIC)
-static const cpuu_feature SEAM = {sizeof(cpuu_feature), ALL_NEEDS, 0, 3, 1, "Seam", "Seam", NULL,
-                                  READS, NAMES, NULL, update_verb, NULL, NULL, NULL};
+static const cpuu_feature SEAM = {
+    sizeof(cpuu_feature), ALL_NEEDS, 0,    3,   1, "Seam", "Seam", NULL, READS, NAMES, NULL,
+    update_verb,          NULL,      NULL, NULL};
 static const char *const AFTER_SEAM[] = {"Seam", NULL};
 static cpuu_rc (*second)(const cpuu_host *h, cpuu_run *run);
 
@@ -231,10 +235,24 @@ static cpuu_rc CPUU_CALL second_verb(const cpuu_host *h, cpuu_run *run)
     return second ? second(h, run) : CPUU_OK;
 }
 
-static const cpuu_feature SECOND = {sizeof(cpuu_feature), ALL_NEEDS, 0, 3, 1, "Second", "Second",
-                                    AFTER_SEAM, READS, NAMES, NULL, second_verb, NULL, NULL, NULL};
+static const cpuu_feature SECOND = {sizeof(cpuu_feature),
+                                    ALL_NEEDS,
+                                    0,
+                                    3,
+                                    1,
+                                    "Second",
+                                    "Second",
+                                    AFTER_SEAM,
+                                    READS,
+                                    NAMES,
+                                    NULL,
+                                    second_verb,
+                                    NULL,
+                                    NULL,
+                                    NULL};
 static const cpuu_feature *const FEATURES[] = {&SEAM, &SECOND, NULL};
-static const cpuu_plugin PLUGIN = {sizeof(cpuu_plugin), CPUU_ABI_VERSION, "1", "t", "MIT", FEATURES};
+static const cpuu_plugin PLUGIN = {
+    sizeof(cpuu_plugin), CPUU_ABI_VERSION, "1", "t", "MIT", FEATURES};
 static const cpuu_plugin *const PLUGINS[] = {&PLUGIN, NULL};
 
 #define CONTENT CPUU_SRCDIR "/tests/lab/demo.conf"
@@ -276,8 +294,8 @@ static void set_up_process(void)
     ck_assert_int_ge(fd, 0);
     close(fd);
     /* Whoever is killed says no goodbye: its sessions stay. */
-    snprintf(command, sizeof(command), "sed 's/^domain = .*/&\\nmax-contexts = 100000/' '%s' > '%s'",
-             CONTENT, content);
+    snprintf(command, sizeof(command),
+             "sed 's/^domain = .*/&\\nmax-contexts = 100000/' '%s' > '%s'", CONTENT, content);
     ck_assert_int_eq(system(command), 0);
     model = lab_new();
     ck_assert_msg(lab_load(model, content, text, sizeof(text)), "%s", text);
@@ -327,14 +345,15 @@ static void fault(const char *action, uint32_t at)
     pthread_mutex_unlock(&model->lock);
 }
 
-/* ---- a feature that does everything ------------------------------------------------------------ */
+/* ---- a feature that does everything ---------------------------------------------------------- */
 
 static cpuu_value text_value(uint32_t tag, const char *s)
 {
     return (cpuu_value){tag, (uint32_t)strlen(s), (const uint8_t *)s};
 }
 
-static bool find(const cpuu_host *h, cpuu_rows *rows, uint32_t column, const char *text, cpuu_row *out)
+static bool find(const cpuu_host *h, cpuu_rows *rows, uint32_t column, const char *text,
+                 cpuu_row *out)
 {
     for (uint32_t i = 0; out->size = sizeof(*out), h->rows(rows, i, out) == CPUU_OK; i++) {
         const cpuu_value *v = &out->values[column];
@@ -347,23 +366,28 @@ static bool find(const cpuu_host *h, cpuu_rows *rows, uint32_t column, const cha
 
 static cpuu_change change_of(uint32_t verb, uint32_t what, uint32_t role, const char *title)
 {
-    return (cpuu_change){.size = sizeof(cpuu_change), .verb = verb, .what = what, .role = role,
-                         .title = title};
+    return (cpuu_change){
+        .size = sizeof(cpuu_change), .verb = verb, .what = what, .role = role, .title = title};
 }
 
-/* Rewrites, creates and deletes shortcuts; a named property, a removed one, two changes of one object. */
+/* Rewrites, creates and deletes shortcuts; a named property, a removed one, two changes of one
+ * object. */
 static cpuu_rc shortcuts(const cpuu_host *h, cpuu_run *run)
 {
     static const uint8_t eid[46] = {1, 2, 3};
     cpuu_rows *rows = NULL;
     cpuu_row inbox, calendar;
     cpuu_rc rc = h->read(run, READS, 1, &rows);
-    if (rc < 0 || !find(h, rows, 0, "Posteingang", &inbox) || !find(h, rows, 0, "Kalender", &calendar))
+    if (rc < 0 || !find(h, rows, 0, "Posteingang", &inbox) ||
+        !find(h, rows, 0, "Kalender", &calendar))
         return h->fail(run, rc < 0 ? rc : CPUU_E_NOTFOUND, "find the shortcuts", "target");
-    const cpuu_value renamed = text_value(T_SUBJECT, "Eingang"), marked = text_value(T_MINE, "mine");
+    const cpuu_value renamed = text_value(T_SUBJECT, "Eingang"),
+                     marked = text_value(T_MINE, "mine");
     const uint32_t group[] = {T_GROUP};
-    const cpuu_value fresh[] = {text_value(T_CLASS, WLINK), text_value(T_SUBJECT, "New shortcut"),
-                                {T_EID, sizeof(eid), eid}, text_value(T_MINE, "new")};
+    const cpuu_value fresh[] = {text_value(T_CLASS, WLINK),
+                                text_value(T_SUBJECT, "New shortcut"),
+                                {T_EID, sizeof(eid), eid},
+                                text_value(T_MINE, "new")};
     cpuu_change c[4] = {
         change_of(CPUU_UPDATE, CPUU_HIDDEN, CPUU_ROLE_COMMON_VIEWS, "Posteingang"),
         change_of(CPUU_UPDATE, CPUU_HIDDEN, CPUU_ROLE_COMMON_VIEWS, "Posteingang"),
@@ -393,8 +417,8 @@ static cpuu_rc folders(const cpuu_host *h, cpuu_run *run)
     uint32_t ticket = 0;
     c.set = &name;
     c.n_set = 1;
-    if (h->change(run, &c, 1, &ticket) < 0 || h->flush(run) < 0 || h->result(run, ticket, &made) < 0 ||
-        made.rc < 0)
+    if (h->change(run, &c, 1, &ticket) < 0 || h->flush(run) < 0 ||
+        h->result(run, ticket, &made) < 0 || made.rc < 0)
         return h->fail(run, CPUU_E_FAILED, "make a folder", "Inbox");
     cpuu_change d[2] = {change_of(CPUU_CREATE, CPUU_ITEMS, CPUU_ROLE_NONE, "inside"),
                         change_of(CPUU_UPDATE, CPUU_FOLDERS, CPUU_ROLE_NONE, "Made")};
@@ -420,7 +444,8 @@ static cpuu_rc rules(const cpuu_host *h, cpuu_run *run)
     cpuu_row row = {.size = sizeof(row)};
     cpuu_change c = change_of(CPUU_CREATE, CPUU_RULES, CPUU_ROLE_INBOX, "A rule");
     cpuu_value set[9];
-    if (h->read(run, &READS[2], 1, &rows) < 0 || !find(h, rows, 6, "Projects to their folder", &row))
+    if (h->read(run, &READS[2], 1, &rows) < 0 ||
+        !find(h, rows, 6, "Projects to their folder", &row))
         return h->fail(run, CPUU_E_NOTFOUND, "find the rule", "source");
     for (uint32_t i = 0; i < 9; i++) {
         if (CPUU_FOUND(&row.values[i]))
@@ -477,7 +502,7 @@ static void undo_ok(void)
     ck_assert_msg(cpuu_features_rollback(&work, 0, false, &err) == CPUU_OK, "%s", err.text);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void undone(cpuu_rc (*what)(const cpuu_host *h, cpuu_run *run))
 {
@@ -541,7 +566,8 @@ START_TEST(a_dry_run_writes_nothing_and_says_all)
     scenario = everything;
     update_ok();
     mailbox_is(before);
-    ck_assert_msg(strstr(reported, "{Posteingang 0x0037001F: Posteingang -> Eingang}"), "%s", reported);
+    ck_assert_msg(strstr(reported, "{Posteingang 0x0037001F: Posteingang -> Eingang}"), "%s",
+                  reported);
     ck_assert_msg(strstr(reported, "{Posteingang 0x6851001F: Favoriten -> -}"), "%s", reported);
     ck_assert_msg(strstr(reported, "{Kalender (object): present -> deleted}"), "%s", reported);
     ck_assert_msg(strstr(reported, "{Made 0x3001001F: - -> Made}"), "%s", reported);
@@ -556,15 +582,25 @@ static void others_rename(const char *from, const char *to)
     static const uint32_t tags[] = {T_SUBJECT};
     cpuu_error err = CPUU_ERROR_INIT;
     const cpuu_value v = text_value(T_SUBJECT, to);
-    cpuu_mail_op read = {.verb = CPUU_MAIL_READ, .box = work.target, .what = CPUU_HIDDEN,
-                         .role = CPUU_ROLE_COMMON_VIEWS, .tags = tags, .n_tags = 1};
+    cpuu_mail_op read = {.verb = CPUU_MAIL_READ,
+                         .box = work.target,
+                         .what = CPUU_HIDDEN,
+                         .role = CPUU_ROLE_COMMON_VIEWS,
+                         .tags = tags,
+                         .n_tags = 1};
     ck_assert_int_eq(cpuu_mail_run(work.mail, &read, 1, &err), CPUU_OK);
     for (size_t i = 0; i < read.rows.count; i++) {
         const cpuu_mail_row *row = &read.rows.items[i];
-        if (row->values[0].size != strlen(from) || memcmp(row->values[0].data, from, strlen(from)) != 0)
+        if (row->values[0].size != strlen(from) ||
+            memcmp(row->values[0].data, from, strlen(from)) != 0)
             continue;
-        cpuu_mail_op write = {.verb = CPUU_MAIL_UPDATE, .box = work.target, .what = CPUU_HIDDEN,
-                              .role = CPUU_ROLE_COMMON_VIEWS, .id = row->id, .set = &v, .n_set = 1};
+        cpuu_mail_op write = {.verb = CPUU_MAIL_UPDATE,
+                              .box = work.target,
+                              .what = CPUU_HIDDEN,
+                              .role = CPUU_ROLE_COMMON_VIEWS,
+                              .id = row->id,
+                              .set = &v,
+                              .n_set = 1};
         ck_assert_int_eq(cpuu_mail_run(work.mail, &write, 1, &err), CPUU_OK);
         ck_assert_msg(write.rc == CPUU_OK, "%s", write.error.text);
         cpuu_mail_op_clear(&write);
@@ -653,7 +689,8 @@ START_TEST(a_feature_costs_few_round_trips)
     second = looks_again;
     const uint64_t start = trips();
     update_ok();
-    /* names, declared reads, names created, before-image, writes; reads may take a second request */
+    /* names, declared reads, names created, before-image, writes; reads may take a second request
+     */
     ck_assert_msg(trips() - start <= 12, "%u requests", (unsigned)(trips() - start));
     const uint64_t undo = trips();
     undo_ok();
@@ -728,8 +765,8 @@ START_TEST(killed_anywhere_the_mailbox_comes_back)
         done = rc == 0;
         for (int k = points % 4;; k += 3) { /* the replay is killed, too, until it gets through */
             const int undo = in_child(k, true);
-            ck_assert_msg(undo == 0 || undo == 99, "update killed at %d, replay at %d: %d", points, k,
-                          undo);
+            ck_assert_msg(undo == 0 || undo == 99, "update killed at %d, replay at %d: %d", points,
+                          k, undo);
             if (undo == 0)
                 break;
         }

@@ -1,6 +1,6 @@
 /*
- * The journal against its promises: permissions, ownership, order of states, damage, and what is left
- * after the process was killed at every fault point of a whole update and undo.
+ * The journal against its promises: permissions, ownership, order of states, damage, and what is
+ * left after the process was killed at every fault point of a whole update and undo.
  */
 #include "config.h"
 
@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- the test's own fault points -------------------------------------------------------------- */
+/* ---- the test's own fault points ------------------------------------------------------------- */
 
 static int steps_left = -1; /* the process ends at that step; -1 never */
 static int fails_left = -1; /* the n-th fallible operation of kind fail_kind fails */
@@ -36,7 +36,7 @@ bool cpuu_fault_fail(const char *what)
     return fail_kind && strcmp(what, fail_kind) == 0 && fails_left >= 0 && fails_left-- == 0;
 }
 
-/* ---- fixture ---------------------------------------------------------------------------------- */
+/* ---- fixture --------------------------------------------------------------------------------- */
 
 static char dir[64];
 static const uint8_t UID[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
@@ -100,7 +100,8 @@ static unsigned entries(void)
     return n;
 }
 
-static cpuu_rc add(cpuu_journal *j, int64_t span, const char *before, const char *after, int64_t *seq)
+static cpuu_rc add(cpuu_journal *j, int64_t span, const char *before, const char *after,
+                   int64_t *seq)
 {
     cpuu_error err = CPUU_ERROR_INIT;
     cpuu_record r = {.span = span,
@@ -142,7 +143,8 @@ static cpuu_rc look(void *user, const cpuu_record *r)
     ck_assert_uint_eq(r->folder.size, 6);
     ck_assert(r->has_before && r->has_after);
     if (s->mark_with)
-        ck_assert_int_eq(cpuu_journal_mark(s->mark_with, r->seq, CPUU_RECORD_UNDONE, NULL, NULL), 0);
+        ck_assert_int_eq(cpuu_journal_mark(s->mark_with, r->seq, CPUU_RECORD_UNDONE, NULL, NULL),
+                         0);
     return CPUU_OK;
 }
 
@@ -180,7 +182,7 @@ static cpuu_rc note_summary(void *user, const cpuu_journal_summary *s)
     return CPUU_OK;
 }
 
-/* ---- permissions and ownership ---------------------------------------------------------------- */
+/* ---- permissions and ownership --------------------------------------------------------------- */
 
 START_TEST(the_file_is_private_whatever_the_umask)
 {
@@ -297,7 +299,7 @@ START_TEST(listing_does_not_drop_the_lock_of_the_owner)
 }
 END_TEST
 
-/* ---- states, blobs, records ------------------------------------------------------------------- */
+/* ---- states, blobs, records ------------------------------------------------------------------ */
 
 START_TEST(without_create_nothing_is_created)
 {
@@ -311,8 +313,8 @@ START_TEST(states_go_in_their_order_and_last)
     static const cpuu_journal_state all[] = {CPUU_J_NONE, CPUU_J_ACTIVE, CPUU_J_COMMITTED,
                                              CPUU_J_UNDOING, CPUU_J_CLEANING};
     /* allowed[from][to], from the table in journal.h */
-    static const bool allowed[5][5] = {{1, 1, 0, 0, 0}, {0, 1, 1, 0, 0}, {0, 0, 1, 1, 1},
-                                       {0, 0, 0, 1, 0}, {0, 0, 0, 0, 1}};
+    static const bool allowed[5][5] = {
+        {1, 1, 0, 0, 0}, {0, 1, 1, 0, 0}, {0, 0, 1, 1, 1}, {0, 0, 0, 1, 0}, {0, 0, 0, 0, 1}};
     static const int path_to[5][4] = {{0}, {1}, {1, 2}, {1, 2, 3}, {1, 2, 4}};
     for (int from = 0; from < 5; from++) {
         for (int to = 0; to < 5; to++) {
@@ -454,7 +456,7 @@ START_TEST(each_profile_has_a_journal_of_its_own)
 }
 END_TEST
 
-/* ---- damage ----------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static void damage(const char *path, long offset, uint8_t x)
 {
