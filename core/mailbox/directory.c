@@ -5,7 +5,8 @@
  *
  * Nothing a server says is believed unchecked: ResolveNames matches parts of names, DNToMId was
  * seen to compare a part of the DN only. A person counts as found when an address of the entry is
- * exactly the one that was asked for.
+ * exactly the one that was asked for; who is asked for by name, when the display name is exactly
+ * that.
  */
 #include "mailbox/mapihttp/nspi.h"
 #include "mailbox/pool.h"
@@ -118,8 +119,8 @@ static bool any_proxy_is(const cpuu_nspi_answer *a, size_t row, const char *key)
 
 static bool is_him(const cpuu_nspi_answer *a, size_t row, const char *key)
 {
-    return text_is(cell_text(a, row, key[0] == '/' ? COL_DN : COL_SMTP), key) ||
-           any_proxy_is(a, row, key);
+    unsigned col = key[0] == '/' ? COL_DN : strchr(key, '@') ? COL_SMTP : COL_NAME;
+    return text_is(cell_text(a, row, col), key) || (col != COL_NAME && any_proxy_is(a, row, key));
 }
 
 /* PidTagDisplayTypeEx: bit 31 remote, low byte 6 a remote user or contact; without it the display

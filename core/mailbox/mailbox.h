@@ -144,7 +144,8 @@ typedef struct cpuu_mail_op {
     uint16_t *name_ids;       /* NAME_IDS out, ID_NAMES in; n_names of them, caller's array */
     cpuu_name *names_out;     /* ID_NAMES out, caller's array; strings in rows.arena */
 
-    /* LOOKUP: by legacyExchangeDN ("/o=...") or SMTP address, whichever each key looks like */
+    /* LOOKUP: by legacyExchangeDN ("/o=..."), SMTP address or display name, whichever each key looks
+     * like */
     cpuu_directory *directory;
     const char *const *keys;
     uint32_t n_keys;

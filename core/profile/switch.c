@@ -204,9 +204,12 @@ static cpuu_rc set_name(job *j, const cpuu_section *s, const char *section, uint
 {
     char *old;
     const char *name;
-    if (j->options->name_target_as_source || j->renamed)
+    if (j->options->name_target_as_source)
         return CPUU_OK;
     cpuu_rc rc = cpuu_value_text(cpuu_section_find(s, tag), &j->arena, &old, j->err);
+    /* One section says that the user has chosen a name; the other may still have Outlook's own. */
+    if (rc >= 0 && j->renamed && !(old && cpuu_caseeq(old, source_smtp(j))))
+        return CPUU_OK;
     if (rc >= 0)
         rc = new_name(j, old ? old : "", &name);
     return rc < 0 ? rc : set_text(j, section, tag, name, r->mark, r->title);

@@ -26,6 +26,13 @@ typedef struct cpuu_subject {
     const char *target_dn, *target_smtp, *target_name;
 } cpuu_subject;
 
+/* A display name, and whom the source's address book knows by it. */
+typedef struct cpuu_called {
+    const char *name;
+    bool asked, ambiguous;
+    const char *dn, *smtp; /* at the source; dn NULL = nobody, or not one person */
+} cpuu_called;
+
 /* A mailbox other people own (or the user's own, or the public store). */
 typedef struct cpuu_owner {
     const char *dn, *smtp;            /* at the source; the public store has neither */
@@ -45,6 +52,8 @@ struct cpuu_translate {
     cpuu_log *log;
     cpuu_subject *people;
     size_t n_people, cap_people;
+    cpuu_called *called;
+    size_t n_called, cap_called;
     cpuu_owner *owners;               /* [0] own, [1] public */
     size_t n_owners, cap_owners;
     unsigned n_opened;                /* other people's source mailboxes, against the limit */
@@ -60,6 +69,16 @@ struct cpuu_translate {
 cpuu_subject *cpuu_facts_person(cpuu_translate *t, const char *dn, const char *smtp);
 /* Asks mapping file or target directory about every person not asked about yet, in one batch. */
 cpuu_rc cpuu_facts_resolve_people(cpuu_translate *t, cpuu_error *err);
+/* The entry of a display name, added when new. NULL when out of memory. */
+cpuu_called *cpuu_facts_called(cpuu_translate *t, const char *name);
+/* Whom it names; NULL when that is not known. */
+cpuu_subject *cpuu_facts_called_person(cpuu_translate *t, const cpuu_called *c);
+/* Asks the source's address book who is called so; before cpuu_facts_resolve_people(). */
+cpuu_rc cpuu_facts_resolve_called(cpuu_translate *t, cpuu_error *err);
+/* Completes the target's names of those who have moved; after it. */
+cpuu_rc cpuu_facts_name_called(cpuu_translate *t, cpuu_error *err);
+/* The source's address book, opened at the first call; NULL when it cannot be. */
+cpuu_directory *cpuu_facts_source_directory(cpuu_translate *t);
 /* Index of the owner, added when new; -1 when out of memory. */
 int cpuu_facts_owner(cpuu_translate *t, const char *dn, const char *smtp);
 /* Settles where every owner lives: mapping file, else a Switch Message in the source mailbox. */

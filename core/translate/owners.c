@@ -111,20 +111,26 @@ static cpuu_rc complete(cpuu_translate *t, cpuu_directory *directory, bool targe
     return rc;
 }
 
-static cpuu_rc complete_from_source(cpuu_translate *t, cpuu_error *err)
+cpuu_directory *cpuu_facts_source_directory(cpuu_translate *t)
 {
-    bool wanted = false;
-    for (size_t i = 0; i < t->n_owners; i++)
-        wanted |= !t->owners[i].asked && !t->owners[i].dn && t->owners[i].smtp;
-    if (!wanted || !t->o.source_endpoint || !t->o.source_endpoint->nspi_url)
-        return CPUU_OK;
+    if (!t->o.mail || !t->o.source_endpoint || !t->o.source_endpoint->nspi_url)
+        return NULL;
     if (!t->source_directory_tried) {
         cpuu_error why = CPUU_ERROR_INIT;
         t->source_directory_tried = true;
         if (cpuu_mail_directory(t->o.mail, t->o.source_endpoint, &t->source_directory, &why) < 0)
             cpuu_logf(t->log, CPUU_LV_WARNING, "Cannot open the source address book: %s", why.text);
     }
-    return t->source_directory ? complete(t, t->source_directory, false, err) : CPUU_OK;
+    return t->source_directory;
+}
+
+static cpuu_rc complete_from_source(cpuu_translate *t, cpuu_error *err)
+{
+    bool wanted = false;
+    for (size_t i = 0; i < t->n_owners; i++)
+        wanted |= !t->owners[i].asked && !t->owners[i].dn && t->owners[i].smtp;
+    cpuu_directory *d = wanted ? cpuu_facts_source_directory(t) : NULL;
+    return d ? complete(t, d, false, err) : CPUU_OK;
 }
 
 /* Opens the source mailboxes of all owners that are not settled. */

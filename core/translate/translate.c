@@ -133,6 +133,11 @@ static void note(cpuu_translate *t, const cpuu_link *l)
     case CPUU_LINK_SEARCH_KEY:
         person_of_key(t, l->in, &is_ex);
         break;
+    case CPUU_LINK_NAME:
+        text = clean_text(t, l->in);
+        if (text)
+            cpuu_facts_called(t, text);
+        break;
     default:
         break;
     }
@@ -203,7 +208,11 @@ static cpuu_rc gather(cpuu_translate *t, const cpuu_link *links, size_t n, cpuu_
         note(t, &links[i]);
     cpuu_rc rc = cpuu_facts_resolve_owners(t, err);
     if (rc == CPUU_OK)
+        rc = cpuu_facts_resolve_called(t, err);
+    if (rc == CPUU_OK)
         rc = cpuu_facts_resolve_people(t, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_facts_name_called(t, err);
     for (size_t i = 0; rc == CPUU_OK && i < n; i++)
         want_folders(t, &links[i]);
     if (rc == CPUU_OK)
@@ -403,6 +412,22 @@ static decision put_text(cpuu_translate *t, const cpuu_link *l, cpuu_buf *out)
     return d;
 }
 
+/* A display name; the directory may call the same person otherwise at the target. */
+static decision put_name(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
+{
+    char *text = clean_text(t, in);
+    const cpuu_called *c = text ? cpuu_facts_called(t, text) : NULL;
+    const cpuu_subject *p = c ? cpuu_facts_called_person(t, c) : NULL;
+    if (!c)
+        return unreadable;
+    if (!p)
+        return (decision){CPUU_KEPT, c->ambiguous ? CPUU_WHY_AMBIGUOUS : CPUU_WHY_UNKNOWN};
+    decision d = need(about_person(p), p->target_name);
+    if (d.outcome == CPUU_REWRITTEN)
+        cpuu_buf_add(out, p->target_name, strlen(p->target_name));
+    return d;
+}
+
 static decision put_search_key(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
 {
     bool is_ex = false;
@@ -475,6 +500,8 @@ static decision put_link(cpuu_translate *t, const cpuu_link *l, cpuu_buf *out)
         return put_text(t, l, out);
     case CPUU_LINK_SEARCH_KEY:
         return put_search_key(t, l->in, out);
+    case CPUU_LINK_NAME:
+        return put_name(t, l->in, out);
     case CPUU_LINK_SOURCE_KEY:
         return put_source_key(t, l->in, out);
     case CPUU_LINK_RECORD_KEY:
@@ -643,6 +670,7 @@ void cpuu_translate_free(cpuu_translate *t)
     }
     cpuu_free(t->owners);
     cpuu_free(t->people);
+    cpuu_free(t->called);
     cpuu_arena_free(&t->arena);
     cpuu_free(t);
 }

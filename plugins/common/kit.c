@@ -120,6 +120,25 @@ void kit_links_free(kit_links *l)
     memset(l, 0, sizeof(*l));
 }
 
+cpuu_rc kit_each_section(const cpuu_host *host, cpuu_run *run, const cpuu_query *query,
+                         kit_section act)
+{
+    cpuu_rows *rows = NULL;
+    cpuu_rc rc = host->read(run, query, 1, &rows);
+    for (uint32_t i = 0; rc == CPUU_OK; i++) {
+        cpuu_row row = {.size = sizeof(row)};
+        rc = host->rows(rows, i, &row);
+        if (rc == CPUU_OK)
+            rc = row.rc;
+        if (rc == CPUU_OK)
+            rc = act(host, run, &row);
+        else if (rc != CPUU_END)
+            host->fail(run, rc, "read a section", "profile");
+    }
+    host->rows_close(rows);
+    return rc == CPUU_END ? CPUU_OK : rc;
+}
+
 cpuu_rc kit_nomem(const cpuu_host *host, cpuu_run *run)
 {
     return host->fail(run, CPUU_E_NOMEM, "out of memory", "");

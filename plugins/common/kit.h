@@ -47,6 +47,14 @@ typedef struct kit_links {
 uint32_t kit_links_add(kit_links *l, uint32_t kind, cpuu_blob in, const char *smtp);
 void kit_links_free(kit_links *l);
 
+/* ---- sections --------------------------------------------------------------------------------- */
+
+typedef cpuu_rc (*kit_section)(const cpuu_host *host, cpuu_run *run, const cpuu_row *row);
+/* Runs a query and hands each of its rows to `act`, until one fails. No row is success, a row that
+ * cannot be read is a failure. */
+cpuu_rc kit_each_section(const cpuu_host *host, cpuu_run *run, const cpuu_query *query,
+                         kit_section act);
+
 /* ---- failing and deciding --------------------------------------------------------------------- */
 
 cpuu_rc kit_nomem(const cpuu_host *host, cpuu_run *run);

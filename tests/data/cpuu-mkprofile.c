@@ -10,9 +10,14 @@
  *   smtp=A dn=D name=N server=S guid=32HEX inbox=92HEX      the mailbox
  *   online=0|1 public=0|1 pop=0|1                           no OST; public store; a POP account
  *   pst=PATH            "" = none
- *   box=SMTP;DN;NAME;32HEX      additional mailbox; "box=" forgets those of the example
+ *   named=NAME favorites=NAME allpublic=NAME pstname=NAME   names the user has given
+ *   box=SMTP;DN;NAME;32HEX[;N]  additional mailbox, named N by the user; "box=" forgets those of
+ *                               the example
  *   contacts=NAME;92HEX         folder in the address book;       "contacts=" likewise
- *   move=NAME;92HEX             move-to folder;                   "move=" likewise
+ *   move=NAME;92HEX[;SMTP;DN]   move-to folder, of another mailbox; "move=" likewise
+ *   move=NAME;92HEX;store;HEX   one in a store of that EntryID
+ *   move=NAME;pst;PATH          one in a PST
+ *   fresh=MOVE                  like move=, but without stale pointers; "fresh=-" an unused slot
  *   other=NAME                  "Open Other User's Folder" name;  "other=" likewise
  */
 #include "profilegen.h"
@@ -58,6 +63,7 @@ static void add_box(gen_profile *g, char *value)
     b->dn = part(&value);
     b->name = part(&value);
     unhex(b->guid, 16, part(&value));
+    b->named = value;
 }
 
 static void add_folder(gen_folder *list, size_t max, size_t *n, char *value)
@@ -73,6 +79,34 @@ static void add_folder(gen_folder *list, size_t max, size_t *n, char *value)
     unhex(f->eid, sizeof(f->eid), part(&value));
 }
 
+static void add_move(gen_profile *g, char *value, int fresh)
+{
+    if (!*value) {
+        g->n_moves = 0;
+        return;
+    }
+    if (g->n_moves == 10)
+        die("too many", value);
+    gen_move *m = &g->moves[g->n_moves++];
+    *m = (gen_move){.name = part(&value), .fresh = fresh};
+    m->empty = strcmp(m->name, "-") == 0;
+    if (m->empty)
+        return;
+    char *where = part(&value);
+    if (strcmp(where, "pst") == 0) {
+        m->pst = part(&value);
+        return;
+    }
+    unhex(m->eid, sizeof(m->eid), where);
+    if (!value)
+        return;
+    m->smtp = part(&value);
+    if (strcmp(m->smtp, "store") == 0)
+        m->store = part(&value);
+    else
+        m->dn = part(&value);
+}
+
 static int set_text(gen_profile *g, const char *name, char *value)
 {
     const struct {
@@ -80,7 +114,9 @@ static int set_text(gen_profile *g, const char *name, char *value)
         const char **to;
     } texts[] = {{"version", &g->version}, {"profile", &g->profile}, {"user", &g->user},
                  {"smtp", &g->smtp},       {"dn", &g->dn},           {"name", &g->name},
-                 {"server", &g->server},   {"pst", &g->pst}};
+                 {"server", &g->server},   {"pst", &g->pst},         {"named", &g->named},
+                 {"favorites", &g->favorites_name},                  {"allpublic", &g->all_public_name},
+                 {"pstname", &g->pst_name}};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (strcmp(name, texts[i].name) != 0)
             continue;
@@ -127,7 +163,9 @@ static void set(gen_profile *g, char *arg)
     else if (strcmp(name, "contacts") == 0)
         add_folder(g->contacts, GEN_MAX, &g->n_contacts, value);
     else if (strcmp(name, "move") == 0)
-        add_folder(g->moves, 10, &g->n_moves, value);
+        add_move(g, value, 0);
+    else if (strcmp(name, "fresh") == 0)
+        add_move(g, value, 1);
     else if (strcmp(name, "other") == 0 && !*value)
         g->n_others = 0;
     else if (strcmp(name, "other") == 0 && g->n_others < GEN_MAX)

@@ -36,12 +36,34 @@ static void field(bytes *b, unsigned width, size_t v)
     zeros(b, width - 4);
 }
 
-/* The generator's own texts and arguments are ASCII. */
-static void utf16(bytes *b, const char *s)
+/* Next character of valid UTF-8. */
+static uint32_t character(const uint8_t **s)
 {
-    for (; *s; s++) {
-        uint8_t two[2] = {(uint8_t)*s, 0};
-        add(b, two, 2);
+    uint32_t c = *(*s)++;
+    int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
+    c &= more ? 0x3fu >> more : 0x7fu;
+    for (; more > 0 && (**s & 0xc0) == 0x80; more--)
+        c = c << 6 | (*(*s)++ & 0x3fu);
+    return c;
+}
+
+static void unit(bytes *b, uint32_t v)
+{
+    uint8_t two[2] = {(uint8_t)v, (uint8_t)(v >> 8)};
+    add(b, two, 2);
+}
+
+static void utf16(bytes *b, const char *text)
+{
+    const uint8_t *s = (const uint8_t *)text;
+    while (*s) {
+        uint32_t c = character(&s);
+        if (c >= 0x10000) {
+            unit(b, 0xd800 + ((c - 0x10000) >> 10));
+            unit(b, 0xdc00 + (c & 0x3ff));
+        } else {
+            unit(b, c);
+        }
     }
     zeros(b, 2);
 }
@@ -179,17 +201,16 @@ static void multi_text(gen *x, const char *name, int is_wide, const char *const 
 {
     bytes b = {.n = 0};
     size_t at = 4 + n * x->g->width;
+    bytes texts = {.n = 0};
     u32(&b, (uint32_t)n);
     for (size_t i = 0; i < n; i++) {
-        field(&b, x->g->width, at);
-        at += (strlen(items[i]) + 1) * (is_wide ? 2 : 1);
-    }
-    for (size_t i = 0; i < n; i++) {
+        field(&b, x->g->width, at + texts.n);
         if (is_wide)
-            utf16(&b, items[i]);
+            utf16(&texts, items[i]);
         else
-            add(&b, items[i], strlen(items[i]) + 1);
+            add(&texts, items[i], strlen(items[i]) + 1);
     }
+    add(&b, texts.data, texts.n);
     raw(x, name, b.data, b.n);
 }
 
@@ -376,11 +397,11 @@ static void emsmdb(gen *x)
 }
 
 static void mailbox_store(gen *x, const char *label, const char *smtp, const char *dn,
-                          const char *display, const uint8_t guid[16], int own)
+                          const char *display, const char *named, const uint8_t guid[16], int own)
 {
     bytes b = {.n = 0}, kind = {.n = 0};
-    provider(x, label, "service", "Microsoft Exchange", display, "EMSMDB.DLL", INSTALL_MSEMS, 0x21,
-             own ? 0x1006 : 0x40);
+    provider(x, label, "service", "Microsoft Exchange", named ? named : display, "EMSMDB.DLL",
+             INSTALL_MSEMS, 0x21, own ? 0x1006 : 0x40);
     hex(&kind, own ? "5494a1c0297f101ba58708002b2a2517" : "9eb4770074e411ce8c5e00aa004254e2");
     raw(x, "01023414", kind.data, 16);
     number(x, "00036609", 0x0c);
@@ -391,7 +412,7 @@ static void mailbox_store(gen *x, const char *label, const char *smtp, const cha
     store_eid(&b, 0, x->g->server, dn, smtp, own ? 0x0c : 0x08);
     raw(x, "01020fff", b.data, b.n);
     raw(x, "01020ff9", guid, 16);
-    number(x, "00036688", 0);
+    number(x, "00036688", named ? 1 : 0);
 }
 
 static void public_store(gen *x)
@@ -407,6 +428,10 @@ static void public_store(gen *x)
     number(x, "0003660a", 3);
     store_eid(&b, 1, x->g->server, x->g->dn, x->g->smtp, 6);
     raw(x, "01020fff", b.data, b.n);
+    if (x->g->favorites_name)
+        wide(x, "001f660f", x->g->favorites_name);
+    if (x->g->all_public_name)
+        wide(x, "001f6616", x->g->all_public_name);
 }
 
 static void exchange(gen *x)
@@ -421,11 +446,11 @@ static void exchange(gen *x)
     uids(x, "01023d02", (one = "transport", &one), 1);
     uid_value(x, "01023d15", "emsmdb");
     emsmdb(x);
-    mailbox_store(x, "store", g->smtp, g->dn, g->smtp, g->guid, 1);
+    mailbox_store(x, "store", g->smtp, g->dn, g->smtp, g->named, g->guid, 1);
     stores(x, list, 0);
     for (size_t i = 0; i < g->n_boxes; i++)
         mailbox_store(x, list[1 + i], g->boxes[i].smtp, g->boxes[i].dn, g->boxes[i].name,
-                      g->boxes[i].guid, 0);
+                      g->boxes[i].named, g->boxes[i].guid, 0);
     if (g->public_store)
         public_store(x);
     provider(x, "gal", "service", "Microsoft Exchange", "Microsoft Exchange", "EMSABP.DLL",
@@ -475,11 +500,11 @@ static void contab(gen *x)
 static void pst(gen *x)
 {
     bytes b = {.n = 0}, kind = {.n = 0};
-    const char *one = "pst store";
+    const char *one = "pst store", *name = x->g->pst_name ? x->g->pst_name : "Archive";
     uint8_t record[16];
-    service(x, "pst", "MSUPST MS", "Archive", "mspst.dll", "PSTServiceEntry", INSTALL_PST, 0x20);
+    service(x, "pst", "MSUPST MS", name, "mspst.dll", "PSTServiceEntry", INSTALL_PST, 0x20);
     uids(x, "01023d00", &one, 1);
-    provider(x, "pst store", "pst", "Outlook Data File", "Archive", "mspst.dll", INSTALL_PST, 0x21,
+    provider(x, "pst store", "pst", "Outlook Data File", name, "mspst.dll", INSTALL_PST, 0x21,
              0);
     hex(&kind, "4e495441f9bfb80100aa0037d96e0000");
     raw(x, "01023414", kind.data, 16);
@@ -491,25 +516,49 @@ static void pst(gen *x)
     raw(x, "01020ff9", record, 16);
 }
 
-/* A folder reference of the move-to list, as an image of memory: observed. */
-static void folder_reference(const gen *x, bytes *b, const gen_folder *f)
+/* EntryIDs of a move-to folder and of its store; a PST's folder has 24 bytes (observed). */
+static void move_target(const gen *x, const gen_move *m, bytes *folder, bytes *store)
 {
-    bytes store;
-    own_store(x, &store);
+    uint8_t record[16];
+    folder->n = store->n = 0;
+    if (m->pst) {
+        gen_uid(x->g, "pst record", record);
+        u32(folder, 0);
+        add(folder, record, 16);
+        u32(folder, 0x8082);
+        pst_eid(store, m->pst);
+    } else {
+        add(folder, m->eid, sizeof(m->eid));
+        if (m->store)
+            hex(store, m->store);
+        else if (m->dn)
+            store_eid(store, 0, m->smtp, m->dn, m->smtp, 0x08);
+        else
+            own_store(x, store);
+    }
+}
+
+/* A folder reference of the move-to list, as an image of memory, stale pointers included: observed. */
+static void folder_reference(const gen *x, bytes *b, const gen_move *m)
+{
+    bytes folder, store;
+    if (m->empty)
+        return;
+    move_target(x, m, &folder, &store);
     hex(b, "80010101");
     zeros(b, x->g->width - 4);
-    field(b, x->g->width, sizeof(f->eid));
-    zeros(b, x->g->width);
+    field(b, x->g->width, folder.n);
+    field(b, x->g->width, m->fresh ? 0 : 0x0028d2f8);
     field(b, x->g->width, store.n);
-    zeros(b, x->g->width);
-    add(b, f->eid, sizeof(f->eid));
+    field(b, x->g->width, m->fresh ? 0 : 0x0028d310);
+    add(b, folder.data, folder.n);
     add(b, store.data, store.n);
 }
 
 static void outlook_section(gen *x)
 {
     const gen_profile *g = x->g;
-    bytes moves[10], b;
+    bytes moves[10], folder, store;
     const char *names[10];
     memset(moves, 0, sizeof(moves));
     profile_key(x, "0a0d020000000000c000000000000046");
@@ -517,7 +566,7 @@ static void outlook_section(gen *x)
     number(x, "00030398", 2);
     uid_value(x, "01023d15", "emsmdb");
     for (size_t i = 0; i < 10; i++) {
-        names[i] = i < g->n_moves ? g->moves[i].name : "";
+        names[i] = i < g->n_moves && !g->moves[i].empty ? g->moves[i].name : "";
         if (i < g->n_moves)
             folder_reference(x, &moves[i], &g->moves[i]);
     }
@@ -526,12 +575,14 @@ static void outlook_section(gen *x)
     multi_binary(x, "1102022a", moves, 10);
     number(x, "0003022b", g->n_moves ? (uint32_t)g->n_moves - 1 : 0);
     if (g->n_moves) {
-        raw(x, "01020408", g->moves[0].eid, sizeof(g->moves[0].eid));
-        own_store(x, &b);
-        raw(x, "01020409", b.data, b.n);
+        move_target(x, &g->moves[0], &folder, &store);
+        raw(x, "01020408", folder.data, folder.n);
+        raw(x, "01020409", store.data, store.n);
     }
-    if (g->n_others)
+    if (g->n_others) {
         multi_text(x, "101f0390", 1, g->others, g->n_others);
+        multi_text(x, "101e0384", 0, g->others, g->n_others);
+    }
 }
 
 static void small_sections(gen *x)
@@ -674,14 +725,19 @@ void gen_write(const gen_profile *g, FILE *out)
     accounts(&x);
 }
 
+static void folder_eid(uint8_t eid[46], const uint8_t guid[16], uint8_t number)
+{
+    memset(eid, 0, 46);
+    memcpy(eid + 4, guid, 16);
+    eid[20] = 1; /* [MS-OXCDATA] 2.2.4.1: private folder */
+    memset(eid + 22, 0xda, 16);
+    eid[43] = number;
+}
+
 static void folder(gen_folder *f, const char *name, const uint8_t guid[16], uint8_t number)
 {
-    memset(f, 0, sizeof(*f));
     f->name = name;
-    memcpy(f->eid + 4, guid, 16);
-    f->eid[20] = 1; /* [MS-OXCDATA] 2.2.4.1: private folder */
-    memset(f->eid + 22, 0xda, 16);
-    f->eid[43] = number;
+    folder_eid(f->eid, guid, number);
 }
 
 void gen_example(gen_profile *g)
@@ -716,8 +772,10 @@ void gen_example(gen_profile *g)
     folder(&g->contacts[0], "Contacts", g->guid, 2);
     folder(&g->contacts[1], "Suppliers", g->guid, 3);
     g->n_moves = 2;
-    folder(&g->moves[0], "Projects", g->guid, 4);
-    folder(&g->moves[1], "Done", g->guid, 5);
+    g->moves[0].name = "Projects";
+    folder_eid(g->moves[0].eid, g->guid, 4);
+    g->moves[1].name = "Done";
+    folder_eid(g->moves[1].eid, g->guid, 5);
     g->n_others = 1;
     g->others[0] = "Ben Birch";
 }

@@ -16,12 +16,23 @@
 typedef struct gen_box { /* an additional mailbox */
     const char *smtp, *dn, *name;
     uint8_t guid[16];
+    const char *named; /* name the user has given to it; NULL = none */
 } gen_box;
 
 typedef struct gen_folder { /* a folder of the account's own mailbox */
     const char *name;
     uint8_t eid[46];
 } gen_folder;
+
+typedef struct gen_move { /* a move-to folder, wherever it is */
+    const char *name;
+    uint8_t eid[46];      /* not used with pst */
+    const char *smtp, *dn; /* of the mailbox; NULL = the account's own */
+    const char *store;     /* EntryID of the store in hex, when neither */
+    const char *pst;       /* path of the PST the folder is in; NULL = an Exchange mailbox */
+    int empty;             /* an unused slot */
+    int fresh;             /* written by something that knows no pointers: they are zero */
+} gen_move;
 
 #define GEN_MAX 16
 
@@ -41,9 +52,12 @@ typedef struct gen_profile {
     size_t n_boxes;
     gen_folder contacts[GEN_MAX]; /* shown in the Outlook Address Book */
     size_t n_contacts;
-    gen_folder moves[10]; /* most recently used move-to folders */
+    const char *named;         /* name the user has given to the mailbox; NULL = none */
+    const char *favorites_name, *all_public_name; /* names given to these two; NULL = none */
+    const char *pst_name;      /* NULL = "Archive" */
+    gen_move moves[10]; /* most recently used move-to folders */
     size_t n_moves;
-    const char *others[GEN_MAX]; /* "Open Other User's Folder" names */
+    const char *others[GEN_MAX]; /* "Open Other User's Folder" names, as well in 8 bit */
     size_t n_others;
 } gen_profile;
 

@@ -55,6 +55,16 @@ static json_t *folders_of(const lab_store *s)
     return j;
 }
 
+static void add_store(json_t *j, const lab_store *s)
+{
+    cpuu_buf b;
+    cpuu_buf_init(&b, 65536);
+    lab_put_store_eid(&b, s);
+    json_object_set_new(j, "store", hex_of(&b));
+    json_object_set_new(j, "folders", folders_of(s));
+    cpuu_buf_free(&b);
+}
+
 static json_t *user_ids(const lab_user *u)
 {
     json_t *j = json_object();
@@ -62,13 +72,8 @@ static json_t *user_ids(const lab_user *u)
     json_object_set_new(j, "dn", json_string(u->dn));
     json_object_set_new(j, "display", json_string(u->display));
     if (u->store) {
-        cpuu_buf b;
-        cpuu_buf_init(&b, 65536);
-        lab_put_store_eid(&b, u->store);
         json_object_set_new(j, "guid", hex(u->store->mailbox_guid, 16));
-        json_object_set_new(j, "store", hex_of(&b));
-        json_object_set_new(j, "folders", folders_of(u->store));
-        cpuu_buf_free(&b);
+        add_store(j, u->store);
     }
     return j;
 }
@@ -81,6 +86,11 @@ char *lab_ids(const lab *l)
         json_t *org = json_object();
         for (size_t k = 0; k < o->n_users; k++)
             json_object_set_new(org, o->users[k]->name, user_ids(o->users[k]));
+        if (o->public_store) {
+            json_t *public = json_object();
+            add_store(public, o->public_store);
+            json_object_set_new(org, "(public)", public);
+        }
         json_object_set_new(all, o->name, org);
     }
     char *text = json_dumps(all, JSON_INDENT(1));

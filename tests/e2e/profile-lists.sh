@@ -1,0 +1,157 @@
+#!/bin/sh
+# MoveToFolder, OtherUsersFolders and UserNames: the lists of names and folders in the profile. What must
+# come out is written by cpuu-mkprofile, which has encoders of its own, and compared as reglookup reads it.
+# Prints PASS: and FAIL: lines.
+set -u
+srcdir=${srcdir:-$(dirname "$0")/../..}
+BUILD=${BUILD:-$(pwd)}
+WORK=$(mktemp -d)
+trap 'lab_stop; rm -rf "$WORK"' EXIT
+. "$srcdir/tests/e2e/lib.sh"
+CPUU=$BUILD/cpuu
+HIVE=$WORK/Users/alice/NTUSER.DAT
+failed=0
+
+check() { # what, then a command that must succeed
+    what=$1
+    shift
+    if "$@" >"$WORK/check.out" 2>&1; then
+        echo "PASS: $what"
+    else
+        echo "FAIL: $what"
+        head -c 3000 "$WORK/check.out"
+        failed=1
+    fi
+}
+
+folder() { id ".$1.folders[\"$2\"]"; }
+
+nobody=00000000$(printf '%032d' 7)0100$(printf '%032d' 8)00000000002a0000
+pst='C:\Users\alice\Documents\Old mail.pst'
+
+# A profile of alice with every kind of link. The arguments that differ before and after are given.
+write_profile() { # file, more arguments
+    file=$1
+    shift
+    "$BUILD/cpuu-mkprofile" width="$width" version="$version" profile=Outlook user='C:\Users\alice' \
+        pst="$pst" pstname='My old mail' box= contacts= move= other= "$@" >"$file" ||
+        die "cpuu-mkprofile failed"
+}
+
+before() {
+    a=source.alice
+    write_profile "$WORK/before.reg" \
+        smtp="$(id .$a.smtp)" dn="$(id .$a.dn)" guid="$(id .$a.guid)" name="$(id .$a.display)" \
+        named='Meine Post' favorites='Beliebte' allpublic='Alle Ordner' inbox="$(folder $a @inbox)" \
+        box="$(person bob);Bob, sales" box="$(person carol)" \
+        move="Projects;$(folder $a @inbox/Projects)" \
+        move="Only at the source;$(folder $a '@inbox/Only at the source')" \
+        move="Клиенты;$(folder $a @contacts/Клиенты)" \
+        move="Bob's calendar;$(folder source.bob @calendar);$(id .source.bob.smtp);$(id .source.bob.dn)" \
+        move="Carol's calendar;$(folder source.carol @calendar);$(id .source.carol.smtp);$(id .source.carol.dn)" \
+        move="Zoe;$nobody;zoe@source.test;/o=SourceOrg/cn=Recipients/cn=zoe" \
+        move="News;$(id '.source."(public)".folders["Company/News"]');store;$(id '.source."(public)".store')" \
+        move="Old;pst;$pst" \
+        other='Bob Brown' other='Carol Clark' other='Zoe Zebra'
+    mkdir -p "$WORK/Users/alice/AppData/Roaming/Microsoft/Outlook" \
+        "$WORK/Users/alice/AppData/Local/Microsoft/Outlook"
+    rm -rf "$HIVE" "$WORK/state"
+    "$BUILD/cpuu-mkhive" "$HIVE" "$WORK/before.reg" || die "cpuu-mkhive failed"
+}
+
+# The same lists as they must be afterwards. The public store is named by the server that opened it: the
+# one that holds the mailbox.
+expected() {
+    a=target.alice
+    public=$(id '.target."(public)".store' | cut -c1-120)$(id .target.alice.store | cut -c121-218)
+    write_profile "$WORK/expected.reg" \
+        smtp="$(id .$a.smtp)" dn="$(id .$a.dn)" guid="$(id .$a.guid)" server="$(id .$a.smtp)" \
+        fresh="Projects;$(folder $a @inbox/Projects)" \
+        fresh=- \
+        fresh="Клиенты;$(folder $a @contacts/Клиенты)" \
+        fresh="Bob's calendar;$(folder target.bob @calendar);$(id .target.bob.smtp);$(id .target.bob.dn)" \
+        move="Carol's calendar;$(folder source.carol @calendar);$(id .source.carol.smtp);$(id .source.carol.dn)" \
+        move="Zoe;$nobody;zoe@source.test;/o=SourceOrg/cn=Recipients/cn=zoe" \
+        fresh="News;$(id '.target."(public)".folders["Company/News"]');store;$public" \
+        move="Old;pst;$pst" \
+        other='Robert Brown' other='Carol Clark' other='Zoe Zebra'
+    rm -f "$WORK/expected.hive"
+    "$BUILD/cpuu-mkhive" "$WORK/expected.hive" "$WORK/expected.reg" || die "cpuu-mkhive failed"
+}
+
+# The lists in a hive; the slot numbers are as before.
+lists() { dump_hive "$1" | grep -E '/Profiles/Outlook/0a0d020000000000c000000000000046/(1102022a|101f031e|01020408|01020409|101f0390|101e0384),'; }
+same_lists() {
+    lists "$WORK/expected.hive" >"$WORK/lists.expected"
+    lists "$HIVE" >"$WORK/lists.after"
+    test -s "$WORK/lists.expected" && diff "$WORK/lists.expected" "$WORK/lists.after"
+}
+has_no_lists() { test -z "$(lists "$HIVE")"; }
+
+# Some section of the profile has exactly that (ASCII) text as that value; as reglookup writes UTF-16.
+has_name() { # value name, text
+    dump_hive "$HIVE" | grep '/Profiles/Outlook/' >"$WORK/here"
+    grep -qF "/$1,BINARY,$(printf '%s' "$2" | sed 's/./&%00/g; s/,/%2C/g')%00%00" "$WORK/here"
+}
+lacks_name() {
+    dump_hive "$HIVE" | grep '/Profiles/Outlook/' >"$WORK/here"
+    ! grep -qF "/$1,BINARY,$(printf '%s' "$2" | sed 's/./&%00/g; s/,/%2C/g')%00%00" "$WORK/here"
+}
+
+decision() { # feature, title, outcome: the report says so
+    jq -e --arg f "$1" --arg t "$2" --arg o "$3" \
+        '[.. | objects | select(.name? == $f) | .. | objects | select(.title? == $t and .outcome? == $o)] | length == 1' \
+        "$WORK/report.json"
+}
+
+run_width() {
+    width=$1 version=$2
+    case=" ($((width * 8))-bit, $version)"
+    before
+    expected
+    dump_hive "$HIVE" >"$WORK/hive.before"
+    cpuu -DefaultProfile >/dev/null 2>&1
+    check "update succeeds$case" test $((mask & 1)) -eq 1
+    check "lists are as expected, byte for byte$case" same_lists
+    for n in 'Meine Post' 'Bob, sales' 'My old mail'; do
+        check "the name '$n' stays$case" has_name 001f3001 "$n"
+    done
+    check "names of the public folders stay$case" has_name 001f660f Beliebte
+    check "a missing folder is reported as dropped$case" decision MoveToFolder 'Only at the source' dropped
+    check "a colleague who stayed is kept$case" decision MoveToFolder "Carol's calendar" kept
+    check "an unknown mailbox is kept$case" decision MoveToFolder Zoe kept
+    check "a PST is left alone$case" decision MoveToFolder Old already
+    dump_hive "$HIVE" >"$WORK/hive.after"
+    cpuu -DefaultProfile >/dev/null 2>&1
+    dump_hive "$HIVE" >"$WORK/hive.twice"
+    check "a second update changes nothing$case" cmp "$WORK/hive.after" "$WORK/hive.twice"
+    cpuu -UndoAll >/dev/null 2>&1
+    dump_hive "$HIVE" >"$WORK/hive.undone"
+    check "undo restores the profile$case" cmp "$WORK/hive.before" "$WORK/hive.undone"
+
+    rm -rf "$WORK/state"
+    echo 'Skip=MoveToFolder OtherUsersFolders UserNames' | make_ini
+    cpuu -DefaultProfile >/dev/null 2>&1
+    check "update without these features succeeds$case" test $((mask & 1)) -eq 1
+    check "skipped: the lists are empty$case" has_no_lists
+    for n in 'Meine Post' 'Bob, sales' 'My old mail'; do
+        check "skipped: the name '$n' is gone$case" lacks_name 001f3001 "$n"
+    done
+    check "skipped: the PST is called after its file$case" has_name 001f3001 'Old mail'
+    check "skipped: the mailbox is called by its new address$case" has_name 001f3001 alice@target.test
+    check "skipped: the colleague's mailbox, too$case" has_name 001f3001 bob@target.test
+    check "skipped: names of the public folders are gone$case" lacks_name 001f660f Beliebte
+    cpuu -UndoAll >/dev/null 2>&1
+    dump_hive "$HIVE" >"$WORK/hive.undone"
+    check "undo restores what skipping changed$case" cmp "$WORK/hive.before" "$WORK/hive.undone"
+    make_ini </dev/null
+}
+
+# Bob is called Robert at the target.
+sed '/^\[user target\/bob\]/,/^display/s/^display = .*/display = Robert Brown/' \
+    "$srcdir/tests/lab/demo.conf" >"$WORK/content.conf"
+lab_start "$WORK/content.conf"
+make_ini </dev/null
+run_width 8 16.0
+run_width 4 15.0
+exit $failed
