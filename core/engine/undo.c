@@ -237,7 +237,7 @@ static cpuu_rc recover_active(cpuu_job *job, cpuu_error *err)
     cpuu_work w = cpuu_job_work(job, NULL);
     rc = cpuu_features_rollback(&w, 0, false, err);
     if (rc == CPUU_OK)
-        rc = cpuu_journal_destroy(job->journal, err);
+        rc = cpuu_journal_reset(job->journal, err); /* who died is remembered */
     if (rc == CPUU_OK)
         job->journal = NULL;
     return rc;
@@ -269,6 +269,11 @@ cpuu_rc cpuu_recover_profile(cpuu_job *job, cpuu_error *err)
     cpuu_journal_state state = rc == CPUU_OK ? cpuu_journal_get_state(job->journal) : CPUU_J_NONE;
     if (rc == CPUU_OK && state == CPUU_J_COMMITTED)
         return CPUU_OK;
+    if (rc == CPUU_OK && state == CPUU_J_NONE) { /* nothing was begun: only a note of who died */
+        cpuu_journal_close(job->journal);
+        job->journal = NULL;
+        return CPUU_OK;
+    }
     if (rc == CPUU_OK && job->e->settings->dry_run)
         rc = cpuu_fail(err, CPUU_E_BUSY, "an earlier run was interrupted and has to be brought to an "
                        "end first; run without --dry-run");

@@ -167,6 +167,24 @@ cpuu_rc cpuu_journal_destroy(cpuu_journal *j, cpuu_error *err)
     return rc;
 }
 
+cpuu_rc cpuu_journal_reset(cpuu_journal *j, cpuu_error *err)
+{
+    static const char *const clear[] = {"DELETE FROM records", "DELETE FROM blobs",
+                                        "DELETE FROM spans WHERE how<>0",
+                                        "UPDATE owner SET state=0"};
+    bool any = false;
+    cpuu_rc rc = cpuu_journal_has_deaths(j, &any, err);
+    if (rc == CPUU_OK && !any)
+        return cpuu_journal_destroy(j, err);
+    for (size_t i = 0; i < sizeof(clear) / sizeof(clear[0]) && rc == CPUU_OK; i++)
+        rc = cpuu_store_write(&j->store, err, clear[i], "");
+    if (rc == CPUU_OK)
+        rc = cpuu_store_commit(&j->store, "journal.state", err);
+    if (rc == CPUU_OK)
+        cpuu_journal_close(j);
+    return rc;
+}
+
 /* ---- states and blobs ------------------------------------------------------------------------ */
 
 const char *cpuu_journal_id(const cpuu_journal *j)

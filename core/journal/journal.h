@@ -47,6 +47,9 @@ cpuu_rc cpuu_journal_open(const char *state_dir, const cpuu_journal_key *key, bo
 void cpuu_journal_close(cpuu_journal *j);
 /* Removes the database and its side files, then closes. */
 cpuu_rc cpuu_journal_destroy(cpuu_journal *j, cpuu_error *err);
+/* The same after recovery has taken an interrupted update back, but the features the program was killed
+ * in stay on record (cpuu_journal_span_deaths): with any, a journal in state NONE is left. */
+cpuu_rc cpuu_journal_reset(cpuu_journal *j, cpuu_error *err);
 
 /* All journals of a state folder, for recovery and -UndoAll; called for each, without its lock, in
  * the order of their file names. One that cannot be read is reported like the others: rc and

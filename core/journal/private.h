@@ -15,4 +15,7 @@ struct cpuu_journal {
 /* Sets first_span; part of opening. */
 cpuu_rc cpuu_journal_load_spans(cpuu_journal *j, cpuu_error *err);
 
+/* Whether any span was begun and never ended. */
+cpuu_rc cpuu_journal_has_deaths(cpuu_journal *j, bool *out, cpuu_error *err);
+
 #endif

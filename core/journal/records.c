@@ -51,6 +51,15 @@ cpuu_rc cpuu_journal_span_deaths(cpuu_journal *j, const char *feature, unsigned 
     return rc;
 }
 
+cpuu_rc cpuu_journal_has_deaths(cpuu_journal *j, bool *out, cpuu_error *err)
+{
+    int64_t n = 0;
+    cpuu_rc rc = number(j, &n, err, "SELECT count(*) FROM spans WHERE how=0", NULL, 0);
+    if (rc == CPUU_OK)
+        *out = n > 0;
+    return rc;
+}
+
 cpuu_rc cpuu_journal_end_span(cpuu_journal *j, int64_t span, cpuu_span_end how, cpuu_error *err)
 {
     return cpuu_store_write(&j->store, err, "UPDATE spans SET how=? WHERE id=?", "ii", (int64_t)how,

@@ -436,6 +436,43 @@ START_TEST(deaths_are_spans_of_earlier_owners_without_an_end)
 }
 END_TEST
 
+START_TEST(a_reset_forgets_all_but_the_deaths)
+{
+    unsigned n = 0;
+    int64_t span;
+    for (unsigned i = 0; i < 3; i++) {
+        cpuu_journal *j = open_ok(true);
+        ck_assert_int_eq(cpuu_journal_get_state(j), CPUU_J_NONE);
+        ck_assert_int_eq(cpuu_journal_set_state(j, CPUU_J_ACTIVE, NULL), CPUU_OK);
+        ck_assert_int_eq(cpuu_journal_put(j, "image", "x", 1, NULL), CPUU_OK);
+        cpuu_journal_begin_span(j, "Nicks", &span, NULL);
+        cpuu_journal_end_span(j, span, CPUU_SPAN_OK, NULL);
+        cpuu_journal_begin_span(j, "Rules", &span, NULL);
+        ck_assert_int_eq(add(j, span, "a", "A", NULL), CPUU_OK);
+        ck_assert_int_eq(cpuu_journal_flush(j, NULL), CPUU_OK);
+        cpuu_journal_close(j); /* killed */
+        j = open_ok(false);
+        ck_assert_int_eq(cpuu_journal_reset(j, NULL), CPUU_OK);
+        j = open_ok(false);
+        cpuu_buf b;
+        cpuu_buf_init(&b, 10);
+        ck_assert_int_eq(cpuu_journal_get(j, "image", &b, NULL), CPUU_E_NOTFOUND);
+        cpuu_buf_free(&b);
+        ck_assert_uint_eq(records(j, 0, true).n, 0);
+        cpuu_journal_span_deaths(j, "Rules", &n, NULL);
+        ck_assert_uint_eq(n, i + 1);
+        cpuu_journal_span_deaths(j, "Nicks", &n, NULL);
+        ck_assert_uint_eq(n, 0);
+        cpuu_journal_close(j);
+    }
+    cpuu_journal *j = open_ok(false);
+    ck_assert_int_eq(cpuu_journal_destroy(j, NULL), CPUU_OK);
+    j = open_ok(true); /* nobody died: a reset leaves nothing */
+    ck_assert_int_eq(cpuu_journal_reset(j, NULL), CPUU_OK);
+    ck_assert_uint_eq(entries(), 0);
+}
+END_TEST
+
 START_TEST(each_profile_has_a_journal_of_its_own)
 {
     static const uint8_t OTHER[16] = {9};
@@ -635,6 +672,7 @@ int main(void)
     tcase_add_test(t, what_was_not_flushed_is_gone_what_was_flushed_stays);
     tcase_add_test(t, records_come_in_both_orders_and_by_span);
     tcase_add_test(t, deaths_are_spans_of_earlier_owners_without_an_end);
+    tcase_add_test(t, a_reset_forgets_all_but_the_deaths);
     tcase_add_test(t, each_profile_has_a_journal_of_its_own);
     tcase_add_test(t, a_damaged_file_is_refused_and_kept);
     tcase_add_test(t, a_later_schema_is_refused);
