@@ -23,6 +23,11 @@ for bad in foreign nulls refuses unbound; do
     grep -q '^not ok' "$work/out" || fail "mock-$bad: no finding"
 done
 
+# The plugins of this tree keep the rules, too.
+for plugin in plugins/run/*.so; do
+    [ ! -e "$plugin" ] || "$check" --quiet "$plugin" || fail "$plugin does not keep the rules"
+done
+
 # Each forbidden thing by itself, and one export too many.
 for call in 'fork()' 'system("x")' 'open("x", 0)' 'socket(1, 1, 0)' 'time(0)' 'getenv("x")'; do
     cat > "$work/evil.c" << C
