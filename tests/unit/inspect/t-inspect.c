@@ -1,0 +1,491 @@
+#include "inspect/inspect.h"
+#include "inspect/types.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../oracle.h"
+
+/* ---- helpers --------------------------------------------------------------------------------- */
+
+typedef struct result {
+    char *text;
+    size_t size;
+    int status;
+} result;
+
+static result run(const inspect_options *o)
+{
+    result r = {NULL, 0, 0};
+    FILE *out = open_memstream(&r.text, &r.size);
+    ck_assert_ptr_nonnull(out);
+    r.status = o->file ? inspect_blob(o, out) : inspect_profile(o, out);
+    fclose(out);
+    return r;
+}
+
+static json_t *run_json(const inspect_options *o, int status)
+{
+    inspect_options with = *o;
+    json_error_t err;
+    with.json = true;
+    result r = run(&with);
+    ck_assert_msg(r.status == status, "%s: status %d", o->file ? o->file : "profile", r.status);
+    json_t *j = json_loadb(r.text, r.size, JSON_REJECT_DUPLICATES, &err);
+    ck_assert_msg(j != NULL, "%s: %s at line %d: %s", o->file ? o->file : "profile", err.text,
+                  err.line, r.text);
+    free(r.text);
+    return j;
+}
+
+static const char *text_of(const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+    return s ? s : "";
+}
+
+/* The first node of that name anywhere below, NULL when there is none. */
+static const json_t *find(const json_t *nodes, const char *name)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach(nodes, i, node)
+    {
+        if (strcmp(text_of(node, "name"), name) == 0)
+            return node;
+        const json_t *below = find(json_object_get(node, "children"), name);
+        if (below)
+            return below;
+    }
+    return NULL;
+}
+
+static char *temporary(const void *data, size_t n)
+{
+    static char path[64];
+    strcpy(path, "/tmp/t-inspect-XXXXXX");
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, data, n), (ssize_t)n);
+    close(fd);
+    return path;
+}
+
+/* ---- blobs ----------------------------------------------------------------------------------- */
+
+/* A sound file: the type is guessed, the tree and the links are JSON, the bytes come back. */
+static void check_sound(const char *path, const char *type, bool guessed)
+{
+    inspect_options o = {.file = path, .type = guessed ? NULL : type};
+    json_t *j = run_json(&o, INSPECT_FINE);
+    ck_assert_str_eq(text_of(j, "format"), "cpuu-inspect-blob");
+    ck_assert_msg(strcmp(text_of(j, "type"), type) == 0, "%s is no %s", path, text_of(j, "type"));
+    ck_assert_uint_gt(json_array_size(json_object_get(j, "tree")), 0);
+    json_decref(j);
+    o.links = true;
+    j = run_json(&o, INSPECT_FINE);
+    ck_assert(json_is_array(json_object_get(j, "links")));
+    json_decref(j);
+    o.links = false;
+    o.verify = true;
+    j = run_json(&o, INSPECT_FINE);
+    ck_assert_msg(json_is_true(json_object_get(j, "equal")), "%s", path);
+    json_decref(j);
+    result r = run(&o);
+    ck_assert_msg(r.status == INSPECT_FINE && strstr(r.text, ": equal\n"), "%s", r.text);
+    free(r.text);
+}
+
+START_TEST(own_samples)
+{
+    static const struct {
+        const char *file, *type;
+    } files[] = {{"nickname/two-rows", "nickname"},
+                 {"nickname/types", "nickname"},
+                 {"searchfolder/folders", "searchfolder"},
+                 {"searchfolder/restriction", "searchfolder"},
+                 {"searchfolder/addresses", "searchfolder"},
+                 {"searchfolder/filter", "searchfolder"},
+                 {"dlstream/two", "dlstream"},
+                 {"navxml/pane.xml", "navxml"},
+                 {"srs/one-group", "srs"}};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char path[4096];
+        snprintf(path, sizeof(path), CPUU_SRCDIR "/tests/fuzz/corpus/%s", files[i].file);
+        check_sound(path, files[i].type, true);
+    }
+}
+END_TEST
+
+/* What the samples are, which of them are damaged (README of the oracles), and whether the type is
+ * found out. */
+static const struct {
+    const char *family, *type;
+    bool guessed;
+    unsigned sound;
+    const char *damaged;
+} families[] = {
+    {"ENTRYID-", "entryid", false, 20, "ENTRYID-39 "},
+    {"ENTRYLIST-", "entrylist", true, 1, ""},
+    {"FLATENTRYLIST-", "flatentrylist", false, 0, "FLATENTRYLIST-2 FLATENTRYLIST-3 "},
+    {"RESTRICTION-", "restriction", true, 2, ""},
+    {"RULECONDITION-1.", "extrulecondition", true, 1, ""},
+    {"RULECONDITION-2.", "rulecondition", true, 1, ""},
+    {"EXTENDEDRULECONDITION-", "extrulecondition", true, 2, ""},
+    {"EXTENDEDRULEACTION-", "extruleactions", true, 2, ""},
+    {"NICKNAMECACHE-", "nickname", true, 1, ""},
+    {"SEARCHFOLDERDEFINITION-", "searchfolder", true, 4, ""},
+    {"ADDITIONALRENENTRYIDSEX-", "renentryids", false, 2, "ADDITIONALRENENTRYIDSEX-2 "},
+    {"SWAPPEDTODO-", "swappedtodo", true, 1, ""},
+    {"EXTENDEDFOLDERFLAGS-", "folderflags", false, 1, ""},
+    {"PROPERTIES-", "properties", false, 3, "PROPERTIES-6 "},
+};
+
+START_TEST(independent_samples)
+{
+    const char *found = oracle_path("t-inspect", "mapi-blobs/open");
+    unsigned total = 0;
+    if (!found)
+        return;
+    char dir[4096];
+    snprintf(dir, sizeof(dir), "%s", found);
+    for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
+        DIR *d = opendir(dir);
+        unsigned sound = 0;
+        ck_assert_ptr_nonnull(d);
+        for (struct dirent *e; (e = readdir(d)) != NULL;) {
+            char path[4500], name[300];
+            size_t n = strlen(families[f].family);
+            const char *dot = strchr(e->d_name, '.');
+            if (strncmp(e->d_name, families[f].family, n) != 0 || !dot || strcmp(dot, ".bin") != 0)
+                continue;
+            snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+            snprintf(name, sizeof(name), "%.*s ", (int)(dot - e->d_name), e->d_name);
+            if (strstr(families[f].damaged, name)) {
+                inspect_options o = {.file = path, .type = families[f].type};
+                json_t *j = run_json(&o, INSPECT_UNUSABLE);
+                ck_assert(json_is_object(json_object_get(j, "error")));
+                json_decref(j);
+            } else {
+                check_sound(path, families[f].type, families[f].guessed);
+                sound++;
+            }
+        }
+        closedir(d);
+        ck_assert_msg(sound == families[f].sound, "%s %u", families[f].family, sound);
+        total += sound;
+    }
+    printf("t-inspect: %u independent samples\n", total);
+}
+END_TEST
+
+static const char dn_eid_hex[] = "00000000dca740c8c042101ab4b908002b2fe182 01000000,00000000,\\\n"
+                                 " 2f 6f 3d 41 00\n";
+static const char dn_eid_base64[] = "AAAAANynQMjAQhAatLkIACsv4YIBAAAAAAAAAC9vPUEA\n";
+
+START_TEST(hexadecimal_and_base64)
+{
+    const char *texts[] = {dn_eid_hex, dn_eid_base64};
+    for (int i = 0; i < 2; i++) {
+        inspect_options o = {.file = temporary(texts[i], strlen(texts[i]))};
+        json_t *j = run_json(&o, INSPECT_FINE);
+        ck_assert_str_eq(text_of(j, "type"), "entryid");
+        ck_assert_int_eq(json_integer_value(json_object_get(j, "size")), 33);
+        const json_t *dn = find(json_object_get(j, "tree"), "DN");
+        ck_assert_str_eq(text_of(dn, "value"), "/o=A");
+        ck_assert_int_eq(json_integer_value(json_object_get(dn, "offset")), 28);
+        json_decref(j);
+        unlink(o.file);
+    }
+}
+END_TEST
+
+START_TEST(links_say_what_they_are)
+{
+    inspect_options o = {.file = CPUU_SRCDIR "/tests/fuzz/corpus/nickname/two-rows", .links = true};
+    json_t *j = run_json(&o, INSPECT_FINE);
+    json_t *links = json_object_get(j, "links");
+    /* per row: address, EntryID, record key, search key */
+    ck_assert_uint_eq(json_array_size(links), 8);
+    ck_assert_str_eq(text_of(json_array_get(links, 0), "kind"), "dn");
+    ck_assert_str_eq(text_of(json_array_get(links, 0), "text"), "/o=A/cn=jane");
+    ck_assert_str_eq(text_of(json_array_get(links, 1), "text"), "address book /o=A/cn=jane");
+    ck_assert_str_eq(text_of(json_array_get(links, 3), "text"), "EX:/O=A/CN=JANE");
+    json_decref(j);
+    result r = run(&o);
+    ck_assert_ptr_nonnull(strstr(r.text, "smtp          13  j@example.org\n"));
+    free(r.text);
+}
+END_TEST
+
+/* Escape sequences, characters that turn text around, and bytes that are no text. */
+START_TEST(nothing_for_the_terminal)
+{
+    static const char evil[] = "\0\0\0\0\xdc\xa7\x40\xc8\xc0\x42\x10\x1a\xb4\xb9\x08\0\x2b\x2f\xe1"
+                               "\x82\1\0\0\0\0\0\0\0/o=\x1b]0;x\x07\x9b\xff\"\\\n";
+    inspect_options o = {.file = temporary(evil, sizeof(evil))};
+    result r = run(&o);
+    ck_assert_int_eq(r.status, INSPECT_FINE);
+    ck_assert_ptr_null(memchr(r.text, 0x1b, r.size));
+    ck_assert_ptr_null(memchr(r.text, 0x07, r.size));
+    ck_assert_ptr_null(strstr(r.text, "\xc2\x9b"));
+    ck_assert_ptr_nonnull(strstr(r.text, "/o=\\x1b]0;x\\x07"));
+    free(r.text);
+    json_t *j = run_json(&o, INSPECT_FINE);
+    ck_assert_str_eq(text_of(find(json_object_get(j, "tree"), "DN"), "value"),
+                     "/o=\x1b]0;x\x07\xc2\x9b\xc3\xbf\"\\\n");
+    json_decref(j);
+    unlink(o.file);
+}
+END_TEST
+
+START_TEST(unusable_input)
+{
+    static const struct {
+        const char *bytes, *type;
+        size_t n;
+    } bad[] = {{"", NULL, 0},     {"", "entryid", 0},   {"\1\2\3", NULL, 3}, {"\1\2\3", "srs", 3},
+               {"\1", "none", 1}, {"<w>", "navxml", 3}, {"\1\2\3", "mv", 3}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        inspect_options o = {.file = temporary(bad[i].bytes, bad[i].n), .type = bad[i].type};
+        for (int mode = 0; mode < 3; mode++) {
+            o.links = mode == 1;
+            o.verify = mode == 2;
+            result r = run(&o);
+            ck_assert_msg(r.status == INSPECT_UNUSABLE, "%zu", i);
+            free(r.text);
+        }
+        unlink(o.file);
+    }
+    inspect_options o = {.file = "/nonexistent/file"};
+    result r = run(&o);
+    ck_assert_int_eq(r.status, INSPECT_UNUSABLE);
+    free(r.text);
+}
+END_TEST
+
+/* A file of holes, so nothing is written for it. */
+START_TEST(too_large)
+{
+    char path[] = "/tmp/t-inspect-XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert(fd >= 0 && ftruncate(fd, (off_t)INSPECT_LIMIT + 1) == 0);
+    close(fd);
+    inspect_options o = {.file = path};
+    result r = run(&o);
+    ck_assert_int_eq(r.status, INSPECT_UNUSABLE);
+    ck_assert_uint_eq(r.size, 0);
+    free(r.text);
+    unlink(path);
+}
+END_TEST
+
+/* Every type over every seed of every corpus: JSON that can be read, whatever the bytes are. */
+START_TEST(wrong_types)
+{
+    static const char *const files[] = {"nickname/types", "searchfolder/filter", "dlstream/two",
+                                        "dlarrays/both",  "navxml/pane.xml",     "srs/one-group"};
+    for (size_t t = 0; t < n_blob_types; t++)
+        for (size_t f = 0; f < sizeof(files) / sizeof(files[0]); f++) {
+            char path[4096];
+            snprintf(path, sizeof(path), CPUU_SRCDIR "/tests/fuzz/corpus/%s", files[f]);
+            for (int mode = 0; mode < 3; mode++) {
+                inspect_options o = {.file = path,
+                                     .type = blob_types[t].name,
+                                     .json = true,
+                                     .links = mode == 1,
+                                     .verify = mode == 2};
+                result r = run(&o);
+                json_t *j = json_loadb(r.text, r.size, 0, NULL);
+                ck_assert_msg(j != NULL, "%s %s %d: %s", o.type, path, mode, r.text);
+                ck_assert(json_object_get(j, "error") ? r.status == INSPECT_UNUSABLE
+                                                      : r.status <= INSPECT_FINDINGS);
+                json_decref(j);
+                free(r.text);
+            }
+        }
+}
+END_TEST
+
+/* ---- profiles ---------------------------------------------------------------------------------
+ */
+
+#define FULL CPUU_SRCDIR "/tests/fuzz/corpus/profile/full.reg"
+
+START_TEST(draw_a_synthetic_profile)
+{
+    const char *path = oracle_path("t-inspect", "profiles/reg/exchange_16.0_x64.synthetic.reg");
+    if (!path)
+        return;
+    inspect_options o = {.reg = path};
+    json_t *j = run_json(&o, INSPECT_FINE);
+    const json_t *tree = json_object_get(j, "tree");
+    const json_t *account = find(tree, "primary Exchange account");
+    const json_t *box = find(tree, "additional mailbox");
+    ck_assert_str_eq(text_of(account, "value"), "anna.alder@source.example");
+    ck_assert_str_eq(text_of(find(json_object_get(account, "children"), "cached mode"), "value"),
+                     "yes");
+    ck_assert_ptr_nonnull(box);
+    const json_t *eid = find(json_object_get(box, "children"), "store EntryID");
+    ck_assert_str_eq(text_of(find(json_object_get(eid, "children"), "SMTP address"), "value"),
+                     "helpdesk@source.example");
+    ck_assert_ptr_nonnull(find(tree, "public folders"));
+    ck_assert_ptr_nonnull(find(tree, "contact folder"));
+    json_decref(j);
+    o.check = true;
+    j = run_json(&o, INSPECT_FINE);
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "tree")), 0);
+    json_decref(j);
+    o.check = false;
+    o.graph = true;
+    result r = run(&o);
+    ck_assert_int_eq(r.status, INSPECT_FINE);
+    ck_assert(strncmp(r.text, "digraph profile {\n", 18) == 0);
+    ck_assert_ptr_nonnull(strstr(r.text, "[label=\"EMSMDB section\"];"));
+    free(r.text);
+    o.graph = false;
+    o.profile = "No such profile";
+    r = run(&o);
+    ck_assert_int_eq(r.status, INSPECT_UNUSABLE);
+    free(r.text);
+}
+END_TEST
+
+/* A hive and what another program exported from it are the same profile. */
+START_TEST(hive_and_export_are_equal)
+{
+    const char *path = oracle_path("t-inspect", "profiles/hives/plaso_NTUSER-WIN7.DAT");
+    if (!path)
+        return;
+    static uint8_t bytes[2u << 20];
+    FILE *f = fopen(path, "rb");
+    ck_assert_ptr_nonnull(f);
+    size_t n = fread(bytes, 1, sizeof(bytes), f);
+    fclose(f);
+    char hive[64], reg[4096];
+    strcpy(hive, temporary(bytes, n));
+    snprintf(reg, sizeof(reg), "%s",
+             oracle_path("t-inspect", "profiles/reg/plaso_outlook2010_x64_pop.reg"));
+    inspect_options o = {.diff = {hive, reg}};
+    json_t *j = run_json(&o, INSPECT_FINE);
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "differences")), 0);
+    json_decref(j);
+    /* and it was only looked at */
+    static uint8_t after[2u << 20];
+    f = fopen(hive, "rb");
+    ck_assert(fread(after, 1, sizeof(after), f) == n && memcmp(bytes, after, n) == 0);
+    fclose(f);
+    unlink(hive);
+}
+END_TEST
+
+static char *read_text(const char *path)
+{
+    char *text = calloc(1, 1u << 20);
+    FILE *f = fopen(path, "rb");
+    ck_assert(f && text);
+    ck_assert_uint_gt(fread(text, 1, (1u << 20) - 1, f), 0);
+    fclose(f);
+    return text;
+}
+
+START_TEST(differences_are_named)
+{
+    char *text = read_text(FULL);
+    char *at = strstr(text, "\"00036601\"=");
+    ck_assert_ptr_nonnull(at);
+    char *digit = strchr(at, ':') + 1;
+    *digit = *digit == '1' ? '2' : '1';
+    char other[64];
+    strcpy(other, temporary(text, strlen(text)));
+    inspect_options o = {.diff = {FULL, other}};
+    json_t *j = run_json(&o, INSPECT_FINDINGS);
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "differences")), 1);
+    const json_t *value = find(json_object_get(j, "tree"), "00036601");
+    ck_assert_str_eq(text_of(value, "value"), "changed, configuration flags");
+    ck_assert_ptr_nonnull(find(json_object_get(value, "children"), "second"));
+    json_decref(j);
+    /* a key that is missing on either side */
+    *at = 0; /* ends before the line of that value */
+    FILE *f = fopen(other, "wb");
+    fwrite(text, 1, strlen(text), f);
+    fclose(f);
+    for (int i = 0; i < 2; i++) {
+        o.diff[i] = FULL;
+        o.diff[!i] = other;
+        result r = run(&o);
+        ck_assert_int_eq(r.status, INSPECT_FINDINGS);
+        ck_assert_ptr_nonnull(strstr(r.text, i ? "only in the second" : "only in the first"));
+        free(r.text);
+    }
+    unlink(other);
+    free(text);
+}
+END_TEST
+
+START_TEST(findings_are_shown)
+{
+    /* a service that does not exist */
+    char *text = read_text(FULL);
+    char *at = strstr(text, "\"01023d0e\"=hex:");
+    ck_assert_ptr_nonnull(at);
+    at[15] = at[15] == 'a' ? 'b' : 'a';
+    inspect_options o = {.reg = temporary(text, strlen(text)), .check = true};
+    json_t *j = run_json(&o, INSPECT_FINDINGS);
+    ck_assert_ptr_nonnull(find(json_object_get(j, "tree"), "error"));
+    json_decref(j);
+    o.check = false;
+    j = run_json(&o, INSPECT_FINE);
+    json_decref(j);
+    unlink(o.reg);
+    free(text);
+}
+END_TEST
+
+START_TEST(unusable_registries)
+{
+    char path[64];
+    strcpy(path, temporary("regf", 4));
+    inspect_options all[] = {{.hive = path},
+                             {.reg = path},
+                             {.hive = "/nonexistent"},
+                             {.reg = "/nonexistent"},
+                             {.diff = {path, path}}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        result r = run(&all[i]);
+        ck_assert_int_eq(r.status, INSPECT_UNUSABLE);
+        free(r.text);
+    }
+    unlink(path);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("inspect");
+    TCase *c = tcase_create("inspect");
+    tcase_set_timeout(c, 120);
+    tcase_add_test(c, own_samples);
+    tcase_add_test(c, independent_samples);
+    tcase_add_test(c, hexadecimal_and_base64);
+    tcase_add_test(c, links_say_what_they_are);
+    tcase_add_test(c, nothing_for_the_terminal);
+    tcase_add_test(c, unusable_input);
+    tcase_add_test(c, too_large);
+    tcase_add_test(c, wrong_types);
+    tcase_add_test(c, draw_a_synthetic_profile);
+    tcase_add_test(c, hive_and_export_are_equal);
+    tcase_add_test(c, differences_are_named);
+    tcase_add_test(c, findings_are_shown);
+    tcase_add_test(c, unusable_registries);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
