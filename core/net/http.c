@@ -678,12 +678,29 @@ static void deliver(transfer *t)
     req->on_done(req);
 }
 
+/* One line for each answer, for who has to find out where the time goes. */
+static void trace(const transfer *t, long status)
+{
+    const cpuu_http_request *req = t->req;
+    const char *what = "";
+    curl_off_t us = 0;
+    for (size_t i = 0; i < req->n_headers; i++) {
+        if (cpuu_caseeq(req->headers[i].name, "X-RequestType"))
+            what = req->headers[i].value;
+    }
+    curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &us);
+    cpuu_logf(t->http->log, CPUU_LV_TRACE, "HTTP %s %s %s: %ld, %zu bytes sent, %zu received, %lld ms",
+              req->method, req->url, what, status, req->body_size, req->response.size,
+              (long long)us / 1000);
+}
+
 static void finish(transfer *t, CURLcode code)
 {
     cpuu_http_request *req = t->req;
     long status = 0;
     count(t);
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    trace(t, status);
     req->status = (uint32_t)status;
     cpuu_fault_step("http.response");
     if (code == CURLE_OK && authenticate(t))
