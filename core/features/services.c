@@ -105,6 +105,13 @@ static void count_links(cpuu_run *run, const cpuu_link *links, uint32_t n)
         run->translated += links[i].outcome != CPUU_ALREADY;
 }
 
+/* Only a verb that is about to write at the target may leave a new name there. */
+static bool may_make_names(const cpuu_run *run)
+{
+    return run->verb == CPUU_VERB_UPDATE && (run->needs & CPUU_NEED_TARGET_WRITE) &&
+           !run->w->dry_run;
+}
+
 static cpuu_rc CPUU_CALL service_translate(cpuu_run *run, cpuu_link *links, uint32_t n)
 {
     cpuu_error err = CPUU_ERROR_INIT;
@@ -134,7 +141,7 @@ static cpuu_rc CPUU_CALL service_translate(cpuu_run *run, cpuu_link *links, uint
         }
     }
     if (rc == CPUU_OK)
-        rc = cpuu_translate_links(run->w->translate, copy, n, &err);
+        rc = cpuu_translate_links(run->w->translate, copy, n, may_make_names(run), &err);
     for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
         const uint32_t size = ((cpuu_link *)((char *)links + stride * i))->size;
         copy[i].size = size;

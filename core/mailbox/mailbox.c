@@ -100,6 +100,23 @@ bool cpuu_mailbox_role(const cpuu_mailbox *box, uint32_t role, cpuu_blob *eid)
     return true;
 }
 
+bool cpuu_mailbox_folder_of_fid(const cpuu_mailbox *box, const uint8_t fid[8],
+                                uint8_t eid[CPUU_FID_EID_SIZE])
+{
+    return cpuu_ids_folder_eid(&box->ids, cpuu_le64(fid), eid);
+}
+
+bool cpuu_mailbox_fid_of_folder(const cpuu_mailbox *box, cpuu_blob eid, uint8_t fid[8])
+{
+    uint64_t id;
+    uint8_t unknown[24];
+    if (cpuu_ids_from_eid(&box->ids, eid, &id, NULL, unknown) != CPUU_ID_OK)
+        return false;
+    for (unsigned i = 0; i < 8; i++)
+        fid[i] = (uint8_t)(id >> (8 * i));
+    return true;
+}
+
 /* ---- logon -------------------------------------------------------------------------------------
  */
 

@@ -63,9 +63,16 @@ typedef struct cpuu_mailbox_info {
     bool is_public;
     bool owner;                /* RopLogon ResponseFlags 0x02, or proven by opening folders */
 } cpuu_mailbox_info;
+#define CPUU_FID_EID_SIZE 46u /* bytes of a folder EntryID */
 const cpuu_mailbox_info *cpuu_mailbox_get_info(const cpuu_mailbox *box);
 /* EntryID of a special folder (CPUU_ROLE_*); false when the mailbox has none. Borrowed. */
 bool cpuu_mailbox_role(const cpuu_mailbox *box, uint32_t role, cpuu_blob *eid);
+/* Rules name folders by the 8-byte id of a logon ([MS-OXORULE] 2.2.5.1.2.1.1). Both ways, without a
+ * request: from the replica numbers seen so far, which after reading all folders are all there are.
+ * False: not an id of this mailbox, as far as is known. */
+bool cpuu_mailbox_folder_of_fid(const cpuu_mailbox *box, const uint8_t fid[8],
+                                uint8_t eid[CPUU_FID_EID_SIZE]);
+bool cpuu_mailbox_fid_of_folder(const cpuu_mailbox *box, cpuu_blob eid, uint8_t fid[8]);
 
 /* The directory of an organisation; opened lazily by the first lookup. Owned by the pool. */
 cpuu_rc cpuu_mail_directory(cpuu_mail *mail, const cpuu_endpoint *endpoint, cpuu_directory **out,

@@ -68,7 +68,7 @@ static cpuu_subject *person_of_dn(cpuu_translate *t, cpuu_blob dn, const char *s
 }
 
 /* A search key "EX:/O=..." or "SMTP:..." as the person it names. */
-static cpuu_subject *person_of_key(cpuu_translate *t, cpuu_blob key, bool *is_ex)
+static cpuu_subject *person_of_key(cpuu_translate *t, cpuu_blob key, const char *smtp, bool *is_ex)
 {
     cpuu_blob type, address;
     if (!cpuu_search_key_parse(key, &type, &address))
@@ -78,7 +78,7 @@ static cpuu_subject *person_of_key(cpuu_translate *t, cpuu_blob key, bool *is_ex
     bool is_smtp = cpuu_blob_equal_nocase(type, (cpuu_blob){(const uint8_t *)"SMTP", 4});
     if (!text || (!*is_ex && !is_smtp))
         return NULL;
-    return cpuu_facts_person(t, *is_ex ? text : NULL, *is_ex ? NULL : text);
+    return cpuu_facts_person(t, *is_ex ? text : NULL, *is_ex ? smtp : text);
 }
 
 /* ---- pass 1: whom do the links name? --------------------------------------------------------- */
@@ -131,7 +131,7 @@ static void note(cpuu_translate *t, const cpuu_link *l)
             cpuu_facts_person(t, NULL, text);
         break;
     case CPUU_LINK_SEARCH_KEY:
-        person_of_key(t, l->in, &is_ex);
+        person_of_key(t, l->in, l->smtp, &is_ex);
         break;
     case CPUU_LINK_NAME:
         text = clean_text(t, l->in);
@@ -175,7 +175,9 @@ static void want_folders(cpuu_translate *t, const cpuu_link *l)
 {
     cpuu_eid eid;
     int i = -1;
-    if (l->kind == CPUU_LINK_SOURCE_KEY) {
+    if (l->kind == CPUU_LINK_FID) {
+        i = CPUU_OWNER_OWN;
+    } else if (l->kind == CPUU_LINK_SOURCE_KEY) {
         t->owners[CPUU_OWNER_OWN].folders_wanted = true;
         t->owners[CPUU_OWNER_PUBLIC].folders_wanted = true;
     } else if (l->kind == CPUU_LINK_RECORD_KEY && l->in.size == 16) {
@@ -431,7 +433,7 @@ static decision put_name(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
 static decision put_search_key(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
 {
     bool is_ex = false;
-    const cpuu_subject *p = person_of_key(t, in, &is_ex);
+    const cpuu_subject *p = person_of_key(t, in, NULL, &is_ex);
     const char *target = p ? is_ex ? p->target_dn : p->target_smtp : NULL;
     decision d = need(about_person(p), target);
     if (d.outcome == CPUU_REWRITTEN)
@@ -490,6 +492,31 @@ static decision put_record_key(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
     return (decision){CPUU_REWRITTEN, w->own ? CPUU_WHY_OWN : CPUU_WHY_MIGRATED};
 }
 
+/* The 8-byte id of a folder in a rule: always one of the user's own mailbox. */
+static decision put_fid(const cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
+{
+    const cpuu_owner *w = &t->owners[CPUU_OWNER_OWN];
+    uint8_t eid[CPUU_FID_EID_SIZE], fid[8];
+    cpuu_buf found;
+    if (in.size != sizeof(fid))
+        return unreadable;
+    if (!w->source || !w->target || !w->folders_ok)
+        return (decision){CPUU_KEPT, CPUU_WHY_NO_ACCESS};
+    if (!cpuu_mailbox_folder_of_fid(w->source, in.data, eid))
+        return (decision){CPUU_DROPPED, CPUU_WHY_MISSING};
+    cpuu_buf_init(&found, MAX_LINK);
+    decision d = put_mapped_folder(w, (cpuu_blob){eid, sizeof(eid)}, &found);
+    if (d.outcome == CPUU_REWRITTEN) {
+        cpuu_blob target = {found.data, (uint32_t)found.size};
+        if (cpuu_mailbox_fid_of_folder(w->target, target, fid))
+            cpuu_buf_add(out, fid, sizeof(fid));
+        else
+            d = unreadable;
+    }
+    cpuu_buf_free(&found);
+    return d;
+}
+
 static decision put_link(cpuu_translate *t, const cpuu_link *l, cpuu_buf *out)
 {
     switch (l->kind) {
@@ -506,6 +533,8 @@ static decision put_link(cpuu_translate *t, const cpuu_link *l, cpuu_buf *out)
         return put_source_key(t, l->in, out);
     case CPUU_LINK_RECORD_KEY:
         return put_record_key(t, l->in, out);
+    case CPUU_LINK_FID:
+        return put_fid(t, l->in, out);
     default:
         return unreadable;
     }
@@ -546,15 +575,17 @@ static cpuu_rc decide(cpuu_translate *t, cpuu_link *l, cpuu_error *err)
 
 /* ---- named properties ------------------------------------------------------------------------ */
 
-static cpuu_rc translate_names(cpuu_translate *t, cpuu_link *links, size_t n, cpuu_error *err);
+static cpuu_rc translate_names(cpuu_translate *t, cpuu_link *links, size_t n, bool make_names,
+                               cpuu_error *err);
 
-cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, cpuu_error *err)
+cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, bool make_names,
+                             cpuu_error *err)
 {
     cpuu_rc rc = gather(t, links, n, err);
     for (size_t i = 0; rc == CPUU_OK && i < n; i++)
         rc = decide(t, &links[i], err);
     if (rc == CPUU_OK)
-        rc = translate_names(t, links, n, err);
+        rc = translate_names(t, links, n, make_names, err);
     for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
         bool already = links[i].outcome == CPUU_ALREADY;
         bool moved = already || links[i].outcome == CPUU_REWRITTEN;
@@ -564,57 +595,103 @@ cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, cpuu
     return rc;
 }
 
-/* Property tags >= 0x8000 inside blobs: id -> (GUID, name) at the source -> id at the target. Names
- * the target does not have yet stay unresolved here: creating a mapping is permanent, so it is done
- * only by a write that needs it. */
-static cpuu_rc translate_names(cpuu_translate *t, cpuu_link *links, size_t n, cpuu_error *err)
+typedef struct name_set {
+    cpuu_link **links; /* those with an id >= 0x8000 */
+    uint16_t *ids;
+    cpuu_name *names;
+    uint32_t n;
+} name_set;
+
+static cpuu_rc name_set_take(name_set *s, cpuu_link *links, size_t n, cpuu_error *err)
 {
-    size_t count = 0;
-    uint16_t *ids = cpuu_calloc(n, sizeof(*ids));
-    cpuu_name *names = cpuu_calloc(n, sizeof(*names));
-    cpuu_link **which = cpuu_calloc(n, sizeof(*which));
-    cpuu_rc rc = ids && names && which ? CPUU_OK : cpuu_nomem(err);
-    for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
+    s->links = cpuu_calloc(n, sizeof(cpuu_link *));
+    s->ids = cpuu_calloc(n, sizeof(*s->ids));
+    s->names = cpuu_calloc(n, sizeof(*s->names));
+    if (!s->links || !s->ids || !s->names)
+        return cpuu_nomem(err);
+    for (size_t i = 0; i < n; i++) {
         if (links[i].kind != CPUU_LINK_NAMED_TAG || links[i].in.size != 4)
             continue;
         uint16_t id = cpuu_le16(links[i].in.data + 2);
         links[i].outcome = id >= 0x8000 ? CPUU_KEPT : CPUU_ALREADY;
-        links[i].reason = CPUU_WHY_UNKNOWN;
-        if (id < 0x8000)
-            continue;
-        ids[count] = id;
-        which[count++] = &links[i];
+        links[i].reason = id >= 0x8000 ? CPUU_WHY_UNKNOWN : CPUU_WHY_OWN;
+        if (id >= 0x8000) {
+            s->ids[s->n] = id;
+            s->links[s->n++] = &links[i];
+        }
     }
-    cpuu_mail_op source = {.verb = CPUU_MAIL_ID_NAMES, .box = t->o.source, .name_ids = ids,
-                           .names_out = names, .n_names = (uint32_t)count};
-    cpuu_mail_op target = {.verb = CPUU_MAIL_NAME_IDS, .box = t->o.target, .name_ids = ids,
-                           .names = names, .n_names = (uint32_t)count};
-    bool ask = rc == CPUU_OK && count > 0 && t->o.mail && t->o.source && t->o.target;
-    if (ask)
-        rc = cpuu_mail_run(t->o.mail, &source, 1, err);
-    if (ask && rc == CPUU_OK && source.rc == CPUU_OK)
-        rc = cpuu_mail_run(t->o.mail, &target, 1, err);
-    for (size_t i = 0; ask && rc == CPUU_OK && source.rc == CPUU_OK && target.rc == CPUU_OK &&
-                       i < count; i++) {
-        cpuu_link *l = which[i];
-        if (ids[i] < 0x8000)
+    return CPUU_OK;
+}
+
+/* A name the source does not know (all zero) is not asked for. */
+static bool is_name(const cpuu_name *name)
+{
+    static const uint8_t zero[16];
+    return memcmp(name->guid, zero, 16) != 0;
+}
+
+static void name_set_shrink(name_set *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (!is_name(&s->names[i]))
+            continue;
+        s->names[n] = s->names[i];
+        s->ids[n] = 0;
+        s->links[n++] = s->links[i];
+    }
+    s->n = n;
+}
+
+static cpuu_rc put_names(cpuu_translate *t, const name_set *s, cpuu_error *err)
+{
+    for (uint32_t i = 0; i < s->n; i++) {
+        cpuu_link *l = s->links[i];
+        if (s->ids[i] < 0x8000)
             continue;
         uint8_t *tag = cpuu_arena_dup(&t->arena, l->in.data, 4);
-        if (!tag) {
-            rc = cpuu_nomem(err);
-            break;
-        }
-        tag[2] = (uint8_t)ids[i];
-        tag[3] = (uint8_t)(ids[i] >> 8);
-        l->out.data = tag;
+        if (!tag)
+            return cpuu_nomem(err);
+        tag[2] = (uint8_t)s->ids[i];
+        tag[3] = (uint8_t)(s->ids[i] >> 8);
         l->outcome = memcmp(tag, l->in.data, 4) == 0 ? CPUU_ALREADY : CPUU_REWRITTEN;
         l->reason = CPUU_WHY_OWN;
+        l->out.data = tag;
     }
+    return CPUU_OK;
+}
+
+/* Property tags >= 0x8000 inside blobs: id -> (GUID, name) at the source -> id at the target. A name
+ * the target does not have stays unresolved unless make_names: creating one is permanent, so it is
+ * done only for who is about to write it. */
+static cpuu_rc translate_names(cpuu_translate *t, cpuu_link *links, size_t n, bool make_names,
+                               cpuu_error *err)
+{
+    name_set s = {0};
+    cpuu_mail_op source = {.verb = CPUU_MAIL_ID_NAMES, .box = t->o.source};
+    cpuu_mail_op target = {.verb = CPUU_MAIL_NAME_IDS, .box = t->o.target,
+                           .create_names = make_names};
+    cpuu_rc rc = name_set_take(&s, links, n, err);
+    bool ask = rc == CPUU_OK && s.n > 0 && t->o.mail && t->o.source && t->o.target;
+    source.name_ids = target.name_ids = s.ids;
+    source.names_out = s.names;
+    source.n_names = s.n;
+    if (ask)
+        rc = cpuu_mail_run(t->o.mail, &source, 1, err);
+    ask = ask && rc == CPUU_OK && source.rc == CPUU_OK;
+    if (ask)
+        name_set_shrink(&s);
+    target.names = s.names;
+    target.n_names = s.n;
+    if (ask && s.n > 0)
+        rc = cpuu_mail_run(t->o.mail, &target, 1, err);
+    if (ask && rc == CPUU_OK && target.rc == CPUU_OK)
+        rc = put_names(t, &s, err);
     cpuu_mail_op_clear(&source);
     cpuu_mail_op_clear(&target);
-    cpuu_free(ids);
-    cpuu_free(names);
-    cpuu_free(which);
+    cpuu_free(s.ids);
+    cpuu_free(s.names);
+    cpuu_free(s.links);
     return rc;
 }
 
@@ -730,6 +807,11 @@ static const char *describe_eid(cpuu_translate *t, bool target_side, cpuu_blob i
 
 const char *cpuu_translate_describe(cpuu_translate *t, bool target_side, uint32_t kind, cpuu_blob id)
 {
+    uint8_t eid[CPUU_FID_EID_SIZE];
+    const cpuu_mailbox *own = target_side ? t->o.target : t->o.source;
+    if (kind == CPUU_LINK_FID && id.size == 8 && own &&
+        cpuu_mailbox_folder_of_fid(own, id.data, eid))
+        return describe_eid(t, target_side, (cpuu_blob){eid, sizeof(eid)});
     if (kind == CPUU_LINK_EID ||
         (kind == CPUU_LINK_RECORD_KEY && id.size == CPUU_FOLDER_EID_SIZE))
         return describe_eid(t, target_side, id);

@@ -31,9 +31,11 @@ cpuu_rc cpuu_translate_new(const cpuu_translate_options *o, cpuu_log *log, cpuu_
                            cpuu_error *err);
 void cpuu_translate_free(cpuu_translate *t);
 
-/* Translates n links as one set; fills outcome, reason, out and the readable texts of each. `out` blobs live until
- * cpuu_translate_free. names: NAMED_TAG links are indices of names' source ids. */
-cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, cpuu_error *err);
+/* Translates n links as one set; fills outcome, reason, out and the readable texts of each. `out`
+ * blobs live until cpuu_translate_free. make_names: names of named properties that the target does
+ * not know are made there, for good; otherwise such links are kept. */
+cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, bool make_names,
+                             cpuu_error *err);
 
 /* Readable identity of an EntryID or address, for reports: "Bob Brown <bob@...>: \Calendar". Lives
  * until cpuu_translate_free. Never NULL. */
