@@ -244,11 +244,11 @@ const cpuu_setting cpuu_settings_table[] = {
     {.name = "RemoveJunkEmailMessages",
      .where = PAR,
      .type = CPUU_T_BOOL,
-     .effect = CPUU_LATER,
      .offset = AT(remove_junk),
      .fallback = "0",
      .arg = "0|1",
-     .help = "Remove the junk e-mail settings of the updated profile."},
+     .help = "Remove the junk e-mail settings of the updated profile and, with the feature Rules, of "
+             "the target mailbox; Outlook starts with new ones."},
 
     /* ---- [Parameters]: profiles -------------------------------------------------------------- */
     {.name = "AllowAdditionalServices",

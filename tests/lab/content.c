@@ -425,7 +425,8 @@ static bool attachment(content *c, const content_line *l, lab_message *m)
 }
 
 /* Pass 1 makes folders, pass 2 messages, pass 3 everything that may refer to them. */
-static bool statement(content *c, content_line *l, unsigned pass, lab_message **message)
+static bool statement(content *c, content_line *l, unsigned pass, lab_message **message,
+                      lab_props **bag)
 {
     const char *what = l->words[0];
     if (strcmp(what, "folder") == 0 || strcmp(what, "search") == 0)
@@ -436,6 +437,7 @@ static bool statement(content *c, content_line *l, unsigned pass, lab_message **
         if (pass == 2)
             return need(c, l, 2) && make_item(c, l, *what == 'f');
         *message = l->message;
+        *bag = l->message ? &l->message->content.props : NULL;
         return true;
     }
     if (strcmp(what, "switch") == 0)
@@ -443,9 +445,9 @@ static bool statement(content *c, content_line *l, unsigned pass, lab_message **
     if (pass != 3)
         return true;
     if (strcmp(what, "prop") == 0) {
-        if (!*message)
-            return content_fail(c, "prop before an item");
-        return need(c, l, 3) && content_prop(c, l, 1, &(*message)->content.props);
+        if (!*bag)
+            return content_fail(c, "prop before an item or a rule");
+        return need(c, l, 3) && content_prop(c, l, 1, *bag);
     }
     if (strcmp(what, "attachment") == 0)
         return need(c, l, 2) && attachment(c, l, *message);
@@ -456,7 +458,7 @@ static bool statement(content *c, content_line *l, unsigned pass, lab_message **
     if (strcmp(what, "permission") == 0)
         return permission(c, l);
     if (strcmp(what, "rule") == 0)
-        return need(c, l, 3) && content_rule(c, l);
+        return need(c, l, 3) && content_rule(c, l, bag);
     return content_fail(c, "unknown statement '%s'", what);
 }
 
@@ -464,14 +466,17 @@ static bool run_statements(content *c)
 {
     for (unsigned pass = 1; pass <= 3; pass++) {
         lab_message *message = NULL;
+        lab_props *bag = NULL;
         lab_store *store = NULL;
         for (size_t i = 0; i < c->n_lines; i++) {
             content_line *l = &c->lines[i];
             c->number = l->number;
-            if (l->store != store)
+            if (l->store != store) {
                 message = NULL;
+                bag = NULL;
+            }
             store = l->store;
-            if (!statement(c, l, pass, &message))
+            if (!statement(c, l, pass, &message, &bag))
                 return false;
         }
     }

@@ -4,7 +4,7 @@
 
 #include "tests/lab/lab.h"
 
-#define CONTENT_MAX_WORDS 64
+#define CONTENT_MAX_WORDS 512
 
 typedef struct content_line {
     unsigned number;
@@ -40,6 +40,7 @@ lab_user *content_user(content *c, const content_line *l, const char *ref);
 lab_folder *content_folder(content *c, const content_line *l, const char *ref);
 /* words[first] is a tag, the rest its value; into bag. */
 bool content_prop(content *c, const content_line *l, size_t first, lab_props *bag);
-bool content_rule(content *c, const content_line *l);
+/* *bag: the rule's properties, until the next rule is made. */
+bool content_rule(content *c, const content_line *l, lab_props **bag);
 
 #endif

@@ -115,11 +115,15 @@ static void add_wrapped(cpuu_buf *b, const lab_user *u)
     lab_put_ab_eid(b, u->dn, lab_display_type(u));
 }
 
-static bool add_message(content *c, cpuu_buf *b, const char *label)
+static bool add_message(content *c, cpuu_buf *b, const char *label, bool short_id)
 {
     for (size_t i = 0; i < c->n_labels; i++)
         if (strcmp(c->labels[i].name, label) == 0) {
-            lab_put_message_eid(b, c->labels[i].message);
+            const lab_message *m = c->labels[i].message;
+            if (short_id)
+                cpuu_buf_u64(b, lab_id(m->folder->store, m->counter));
+            else
+                lab_put_message_eid(b, m);
             return true;
         }
     return content_fail(c, "no item labelled '%s'", label);
@@ -163,6 +167,24 @@ static bool add_of_user(content *c, const content_line *l, cpuu_buf *b, const ch
     return true;
 }
 
+/* "684C0102", "{guid}:name:type", or the latter as a property of another mailbox: "user/{guid}:..." */
+static bool add_tag(content *c, const content_line *l, cpuu_buf *b, const char *text)
+{
+    const char *brace = strchr(text, '{');
+    content_line other = *l;
+    uint32_t tag;
+    if (brace && brace > text) {
+        char who[300];
+        snprintf(who, sizeof(who), "%.*s", (int)(brace - text - 1), text);
+        lab_user *u = content_user(c, l, who);
+        if (!u || !u->store)
+            return u && content_fail(c, "'%s' has no mailbox", who);
+        other.store = u->store;
+        text = brace;
+    }
+    return parse_tag(c, &other, text, &tag) && cpuu_buf_u32(b, tag);
+}
+
 static bool add_binary(content *c, const content_line *l, cpuu_buf *b, const char *text)
 {
     char what[16] = "";
@@ -185,10 +207,21 @@ static bool add_binary(content *c, const content_line *l, cpuu_buf *b, const cha
     if (strcmp(what, "oneoff") == 0)
         return add_one_off(c, b, rest);
     if (strcmp(what, "msg") == 0)
-        return add_message(c, b, rest);
+        return add_message(c, b, rest, false);
     if (strcmp(what, "guid") == 0)
         return (cpuu_guid_parse(guid, rest) && cpuu_buf_add(b, guid, 16)) ||
                content_fail(c, "'%s' is no GUID", rest);
+    if (strcmp(what, "text16") == 0)
+        return cpuu_buf_utf16(b, rest, false);
+    if (strcmp(what, "tag") == 0) {
+        return add_tag(c, l, b, rest);
+    }
+    if (strcmp(what, "fid") == 0) {
+        lab_folder *f = content_folder(c, l, rest);
+        return f && cpuu_buf_u64(b, lab_id(f->store, f->counter));
+    }
+    if (strcmp(what, "mid") == 0)
+        return add_message(c, b, rest, true);
     if (strcmp(what, "fill") == 0) {
         for (unsigned long i = 0, n = strtoul(rest, NULL, 0); i < n; i++)
             cpuu_buf_u8(b, (uint8_t)(i * 7));
@@ -245,6 +278,43 @@ static bool add_multi(content *c, const content_line *l, size_t first, cpuu_buf 
     return !b->failed;
 }
 
+/* Words that make up one value. "size8[" ... "]" (also 16, 32) puts the size of what is between in
+ * front of it; "chars8[" counts 16-bit characters. */
+static bool add_words(content *c, const content_line *l, size_t first, cpuu_buf *b, uint16_t type)
+{
+    struct {
+        size_t at;
+        unsigned width, unit;
+    } open[16];
+    size_t depth = 0;
+    for (size_t i = first; i < l->n_words; i++) {
+        const char *word = l->words[i];
+        unsigned bits = 0;
+        bool chars = sscanf(word, "chars%u[", &bits) == 1;
+        if (type == PT_UNICODE || type == PT_STRING8 || lab_fixed_size(type)) {
+            if (!add_single(c, l, b, type, word))
+                return false;
+        } else if (word[strlen(word) - 1] == '[' && (chars || sscanf(word, "size%u[", &bits) == 1)) {
+            if (depth == 16 || (bits != 8 && bits != 16 && bits != 32))
+                return content_fail(c, "'%s' cannot be opened here", word);
+            open[depth].at = b->size;
+            open[depth].width = bits / 8;
+            open[depth++].unit = chars ? 2 : 1;
+            cpuu_buf_fill(b, 0, bits / 8);
+        } else if (strcmp(word, "]") == 0) {
+            if (depth == 0)
+                return content_fail(c, "']' closes nothing");
+            depth--;
+            size_t n = (b->size - open[depth].at - open[depth].width) / open[depth].unit;
+            for (unsigned k = 0; k < open[depth].width; k++)
+                b->data[open[depth].at + k] = (uint8_t)(n >> (8 * k));
+        } else if (!add_single(c, l, b, type, word)) {
+            return false;
+        }
+    }
+    return depth == 0 || content_fail(c, "']' is missing");
+}
+
 static void set_subject(lab_props *bag, const cpuu_buf *b)
 {
     lab_props_set(bag, 0x003D001F, "", 0);
@@ -262,8 +332,7 @@ bool content_prop(content *c, const content_line *l, size_t first, lab_props *ba
     if (TAG_TYPE(tag) & PT_MV)
         ok = add_multi(c, l, first + 1, &b, TAG_TYPE(tag) & 0x0FFF);
     else
-        for (size_t i = first + 1; ok && i < l->n_words; i++)
-            ok = add_single(c, l, &b, TAG_TYPE(tag), l->words[i]);
+        ok = add_words(c, l, first + 1, &b, TAG_TYPE(tag));
     if (ok && tag == 0x0037001F)
         set_subject(bag, &b);
     else if (ok)
@@ -411,7 +480,7 @@ static bool rule_words(content *c, const content_line *l, lab_rule *rule, cpuu_b
     return true;
 }
 
-bool content_rule(content *c, const content_line *l)
+bool content_rule(content *c, const content_line *l, lab_props **bag)
 {
     static const uint8_t provider_data[16] = {1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xE6, 0x40};
     lab_folder *f = content_folder(c, l, l->words[1]);
@@ -436,5 +505,6 @@ bool content_rule(content *c, const content_line *l)
     }
     cpuu_buf_free(&condition);
     cpuu_buf_free(&actions);
+    *bag = &rule->props;
     return ok;
 }

@@ -89,7 +89,11 @@ static json_t *props_json(const lab_store *s, const lab_props *p)
 static json_t *message_json(const lab_store *s, const lab_message *m)
 {
     json_t *j = json_object();
-    json_object_set_new(j, "properties", props_json(s, &m->content.props));
+    json_t *props = props_json(s, &m->content.props);
+    /* PidTagMessageFlags as every read message has them say nothing */
+    if (json_integer_value(json_object_get(props, "0E070003")) == (m->fai ? 0x41 : 0x01))
+        json_object_del(props, "0E070003");
+    json_object_set_new(j, "properties", props);
     if (m->content.n_recipients) {
         json_t *list = json_array();
         for (size_t i = 0; i < m->content.n_recipients; i++)

@@ -1,6 +1,7 @@
 /*
  * Identifiers of the lab's objects as JSON, for who builds a profile that opens them: per mailbox the
- * DN, the mailbox GUID, the store EntryID and the EntryID of every folder by its path.
+ * DN, the mailbox GUID, the store EntryID, the EntryID of every folder by its path and the numbers of
+ * named properties.
  */
 #include "tests/lab/lab.h"
 
@@ -55,6 +56,7 @@ static json_t *folders_of(const lab_store *s)
     return j;
 }
 
+<<<<<<< HEAD
 static void add_store(json_t *j, const lab_store *s)
 {
     cpuu_buf b;
@@ -63,6 +65,23 @@ static void add_store(json_t *j, const lab_store *s)
     json_object_set_new(j, "store", hex_of(&b));
     json_object_set_new(j, "folders", folders_of(s));
     cpuu_buf_free(&b);
+=======
+/* Numbers of named properties, by "{guid}:name". */
+static json_t *names_of(const lab_store *s)
+{
+    json_t *j = json_object();
+    for (size_t i = 0; i < s->n_names; i++) {
+        const lab_name *n = &s->names[i];
+        char guid[39], key[400];
+        cpuu_guid_text(guid, n->guid);
+        if (n->kind == 0)
+            snprintf(key, sizeof(key), "%s:0x%04X", guid, n->lid);
+        else
+            snprintf(key, sizeof(key), "%s:%s", guid, n->name);
+        json_object_set_new(j, key, json_integer(n->id));
+    }
+    return j;
+>>>>>>> 665a684 (wip)
 }
 
 static json_t *user_ids(const lab_user *u)
@@ -73,7 +92,14 @@ static json_t *user_ids(const lab_user *u)
     json_object_set_new(j, "display", json_string(u->display));
     if (u->store) {
         json_object_set_new(j, "guid", hex(u->store->mailbox_guid, 16));
+<<<<<<< HEAD
         add_store(j, u->store);
+=======
+        json_object_set_new(j, "store", hex_of(&b));
+        json_object_set_new(j, "folders", folders_of(u->store));
+        json_object_set_new(j, "names", names_of(u->store));
+        cpuu_buf_free(&b);
+>>>>>>> 665a684 (wip)
     }
     return j;
 }

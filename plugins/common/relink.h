@@ -1,0 +1,48 @@
+/*
+ * Links inside blobs, translated as one set. Every blob is rewritten twice with the same codec: the
+ * first time its links are only collected, then one translate() answers for all of them, and the
+ * second time the answers are put in. Equal links are asked once.
+ */
+#ifndef CPUU_PLUGINS_RELINK_H
+#define CPUU_PLUGINS_RELINK_H
+
+#include "common/kit.h"
+
+#include <cpuu/formats/links.h>
+
+typedef struct kit_relink_entry {
+    cpuu_link link; /* `in` and `smtp` are owned */
+    bool preset;    /* answered by the plugin itself; `out` is owned then */
+} kit_relink_entry;
+
+typedef struct kit_relink {
+    kit_relink_entry *items;
+    uint32_t count, cap;
+    uint32_t *slots; /* index + 1, 0 = empty; a power of two of them */
+    uint32_t n_slots;
+    bool translated;
+    bool failed;      /* out of memory */
+    const char *smtp; /* address stored beside the links of the blob at hand; borrowed, may be NULL */
+    bool ignore_fids; /* folder ids of rules say nothing of their mailbox: leave them alone */
+    /* Verdict over the links asked for since kit_relink_begin(). */
+    uint32_t decides; /* index + 1 of the link that decides: dropped before kept before rewritten */
+    bool dead;        /* a link has no place at the target: what holds it must not act there */
+} kit_relink;
+
+void kit_relink_free(kit_relink *r);
+/* A new object: forgets the verdict and the address. */
+void kit_relink_begin(kit_relink *r);
+/* The link that decides over the object; NULL when it holds none. Valid after the translation. */
+const cpuu_link *kit_relink_verdict(const kit_relink *r);
+/* The callback of the codecs; user is the kit_relink. Once translated, a folder id that could not be
+ * rewritten becomes zero: at the target it could be any folder's. */
+bool kit_relink_cb(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out);
+/* Answers one link before the translation. */
+void kit_relink_preset(kit_relink *r, uint32_t kind, cpuu_blob in, uint32_t outcome,
+                       uint32_t reason, cpuu_blob out);
+/* What is known of a link; NULL when it was never asked for. */
+const cpuu_link *kit_relink_find(const kit_relink *r, uint32_t kind, cpuu_blob in);
+/* Asks the host about everything collected. Once per verb. */
+cpuu_rc kit_relink_translate(kit_relink *r, const cpuu_host *host, cpuu_run *run);
+
+#endif
