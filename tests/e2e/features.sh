@@ -2,6 +2,8 @@
 # Rules, search folders and delegates against the lab: what must come out is written down in the content
 # file itself (mailbox target/expected), and compared as the lab dumps it. Usage: features.sh BUILD SOURCE
 BUILD=${1:-$PWD} SOURCE=${2:-$(dirname "$0")/../..}
+command -v jq >/dev/null && command -v reglookup >/dev/null ||
+    { echo "SKIP: jq and reglookup are needed"; exit 77; }
 WORK=$(mktemp -d) || exit 1
 . "$SOURCE/tests/e2e/lib.sh"
 trap 'lab_stop; rm -rf "$WORK"' EXIT
@@ -9,7 +11,6 @@ failed=0
 
 pass() { echo "PASS: $1"; }
 fail() { echo "FAIL: $1"; failed=1; }
-check() { if "$@" >/dev/null 2>&1; then pass "$what"; else fail "$what"; fi; }
 same() { # what, file, file
     if cmp -s "$2" "$3"; then pass "$1"; else fail "$1"; diff "$2" "$3" | head -${LINES_SHOWN:-20}; fi
 }

@@ -56,16 +56,6 @@ static json_t *folders_of(const lab_store *s)
     return j;
 }
 
-<<<<<<< HEAD
-static void add_store(json_t *j, const lab_store *s)
-{
-    cpuu_buf b;
-    cpuu_buf_init(&b, 65536);
-    lab_put_store_eid(&b, s);
-    json_object_set_new(j, "store", hex_of(&b));
-    json_object_set_new(j, "folders", folders_of(s));
-    cpuu_buf_free(&b);
-=======
 /* Numbers of named properties, by "{guid}:name". */
 static json_t *names_of(const lab_store *s)
 {
@@ -81,7 +71,16 @@ static json_t *names_of(const lab_store *s)
         json_object_set_new(j, key, json_integer(n->id));
     }
     return j;
->>>>>>> 665a684 (wip)
+}
+
+static void add_store(json_t *j, const lab_store *s)
+{
+    cpuu_buf b;
+    cpuu_buf_init(&b, 65536);
+    lab_put_store_eid(&b, s);
+    json_object_set_new(j, "store", hex_of(&b));
+    json_object_set_new(j, "folders", folders_of(s));
+    cpuu_buf_free(&b);
 }
 
 static json_t *user_ids(const lab_user *u)
@@ -92,14 +91,8 @@ static json_t *user_ids(const lab_user *u)
     json_object_set_new(j, "display", json_string(u->display));
     if (u->store) {
         json_object_set_new(j, "guid", hex(u->store->mailbox_guid, 16));
-<<<<<<< HEAD
         add_store(j, u->store);
-=======
-        json_object_set_new(j, "store", hex_of(&b));
-        json_object_set_new(j, "folders", folders_of(u->store));
         json_object_set_new(j, "names", names_of(u->store));
-        cpuu_buf_free(&b);
->>>>>>> 665a684 (wip)
     }
     return j;
 }
