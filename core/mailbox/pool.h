@@ -147,7 +147,7 @@ struct cpuu_mail {
 
 /* One object of a READ. */
 typedef struct cpuu_read_row {
-    uint64_t fid, mid;
+    uint64_t fid, mid; /* of a folder in a table: mid is its parent's FID */
     cpuu_blob id;
     cpuu_rc rc;
     cpuu_value *values;

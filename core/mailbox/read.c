@@ -13,6 +13,8 @@
 #define TAG_RULE_ID   CPUU_TAG(0x6674, CPUU_PT_INT64)
 #define TAG_MEMBER_ID CPUU_TAG(0x6671, CPUU_PT_INT64)
 #define TAG_ENTRYID   CPUU_TAG(0x0fff, CPUU_PT_BINARY)
+#define TAG_PARENT_ID CPUU_TAG(0x6749, CPUU_PT_INT64)  /* PidTagParentFolderId */
+#define TAG_PARENT    CPUU_TAG(0x0e09, CPUU_PT_BINARY) /* PidTagParentEntryId */
 #define TABLE_CUT     510u /* bytes; strings 255 characters ([MS-OXCTABL] R121-R122) */
 #define STRING_CUT    255u
 #define MAX_VALUE     (64u << 20)
@@ -611,7 +613,9 @@ static void add_row(cpuu_work *w, const cpuu_rop_answer *a, size_t first)
         row->fid = w->fid;
         row->mid = number;
     } else {
+        cpuu_value parent = cpuu_cell_value(&cells[1], &a->bytes);
         row->fid = number;
+        row->mid = parent.size == 8 ? cpuu_le64(parent.data) : 0;
     }
     for (uint32_t i = 0; i < row->n_values; i++) {
         cpuu_value v = cpuu_cell_value(&cells[w->n_id_columns + i], &a->bytes);
@@ -760,7 +764,7 @@ static bool row_ids(cpuu_work *w)
         cpuu_read_row *row = &w->rows[i];
         if (row->id.size || row->rc < 0)
             continue;
-        if (queue_replica(w, i, 0) || (is_message(w) && queue_replica(w, i, 1))) {
+        if (queue_replica(w, i, 0) || (row->mid && queue_replica(w, i, 1))) {
             waiting = true;
             continue;
         }
@@ -788,6 +792,19 @@ static void fill_entryid(cpuu_read_row *row, uint32_t i, uint32_t tag)
     row->values[i].size = row->id.size;
 }
 
+/* PidTagParentEntryId of a folder in a table: the documents give it to folders, one server does not. */
+static void fill_parent(cpuu_work *w, cpuu_read_row *row, uint32_t i, uint32_t tag)
+{
+    if (tag != TAG_PARENT || CPUU_FOUND(&row->values[i]) || w->op->what != CPUU_FOLDERS || !row->mid)
+        return;
+    uint8_t *eid = row_alloc(w, CPUU_FOLDER_EID_SIZE);
+    if (!eid || !cpuu_ids_folder_eid(&w->box->ids, row->mid, eid))
+        return;
+    row->values[i].tag = TAG_PARENT;
+    row->values[i].data = eid;
+    row->values[i].size = CPUU_FOLDER_EID_SIZE;
+}
+
 /* All-properties mode: only what the object has. Else one value per tag, whatever happened. */
 static void settle_row(cpuu_work *w, cpuu_read_row *row)
 {
@@ -807,6 +824,8 @@ static void settle_row(cpuu_work *w, cpuu_read_row *row)
             set_error_value(w, &row->values[i], tags[i], CPUU_MAPI_NOT_FOUND);
         if (row->rc == CPUU_OK && w->op->what != CPUU_STORE)
             fill_entryid(row, i, tags[i]);
+        if (row->rc == CPUU_OK)
+            fill_parent(w, row, i, tags[i]);
     }
 }
 
@@ -908,16 +927,17 @@ static bool make_columns(cpuu_work *w)
         tags = permission_tags;
         n = sizeof(permission_tags) / sizeof(permission_tags[0]);
     }
-    w->columns = cpuu_arena_alloc(&w->scratch, (n + 1u) * sizeof(*w->columns));
+    w->n_id_columns = op->what == CPUU_FOLDERS ? 2 : 1;
+    w->columns = cpuu_arena_alloc(&w->scratch, (n + 2u) * sizeof(*w->columns));
     if (!w->columns) {
         cpuu_work_nomem(w);
         return false;
     }
     w->columns[0] = first;
+    w->columns[1] = TAG_PARENT_ID;
     if (n)
-        memcpy(w->columns + 1, tags, n * sizeof(*tags));
-    w->n_columns = n + 1;
-    w->n_id_columns = 1;
+        memcpy(w->columns + w->n_id_columns, tags, n * sizeof(*tags));
+    w->n_columns = n + w->n_id_columns;
     return true;
 }
 
