@@ -6,6 +6,7 @@
  *   CPUU_FAULT_FAIL=WHAT:N    the N-th operation of that kind fails ("alloc", "write", "flush", "request")
  *   CPUU_FAULT_FAIL=WHAT:N+   and every one after it
  *   CPUU_FAULT_COUNT=FILE     at exit, writes "steps N", "alloc N", ... to FILE
+ *   CPUU_FAULT_TRACE=FILE     appends the name of every step to FILE before it is taken
  */
 #include "base/fault.h"
 
@@ -24,6 +25,7 @@ static struct {
     unsigned long fail_at;
     bool fail_rest;
     const char *count_file;
+    FILE *trace;
     struct {
         const char *what;
         unsigned long n;
@@ -58,13 +60,19 @@ static void read_environment(void)
     fault.count_file = getenv("CPUU_FAULT_COUNT");
     if (fault.count_file)
         atexit(write_counts);
+    text = getenv("CPUU_FAULT_TRACE");
+    if (text)
+        fault.trace = fopen(text, "ae");
 }
 
 void cpuu_fault_step(const char *what)
 {
-    (void)what;
     if (!fault.ready)
         read_environment();
+    if (fault.trace) {
+        fprintf(fault.trace, "%s\n", what);
+        fflush(fault.trace);
+    }
     if (++fault.steps == fault.kill_at)
         kill(getpid(), SIGKILL);
 }
