@@ -52,6 +52,9 @@ cpuu_rc cpuu_replace_flush(cpuu_replace *r, cpuu_error *err);
 /* When only the flush of the folder fails, path is the new file although an error is returned. */
 cpuu_rc cpuu_replace_rename(cpuu_replace *r, cpuu_error *err);
 void cpuu_replace_end(cpuu_replace *r);
+/* Removes what a process that was killed between a `locked` begin and its rename has left beside
+ * path. The caller holds the lock. */
+void cpuu_replace_sweep(const char *path);
 
 /* Missing is success. */
 cpuu_rc cpuu_file_delete(const char *path, cpuu_error *err);

@@ -312,6 +312,16 @@ void cpuu_replace_end(cpuu_replace *r)
     close(r->dir);
 }
 
+void cpuu_replace_sweep(const char *path)
+{
+    cpuu_replace r = {.path = path};
+    int dir = temp_name(&r, true, NULL) == CPUU_OK ? open_dir_of(path, NULL) : -1;
+    if (dir < 0)
+        return;
+    unlinkat(dir, r.temp, 0);
+    close(dir);
+}
+
 cpuu_rc cpuu_file_write(const char *path, const void *data, size_t size, mode_t mode,
                         cpuu_error *err)
 {

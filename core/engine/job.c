@@ -91,6 +91,13 @@ cpuu_rc cpuu_job_open_journal(cpuu_job *job, bool create, cpuu_error *err)
     return rc;
 }
 
+cpuu_rc cpuu_job_end_journal(cpuu_job *job, cpuu_error *err)
+{
+    cpuu_rc rc = cpuu_journal_destroy(job->journal, err);
+    job->journal = NULL;
+    return rc;
+}
+
 cpuu_rc cpuu_job_beat(void *user)
 {
     const cpuu_job *job = user;

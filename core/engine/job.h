@@ -71,6 +71,8 @@ cpuu_rc cpuu_job_reload(cpuu_job *job, cpuu_error *err);
  * err->rc. */
 cpuu_rc cpuu_job_fail(cpuu_job *job, cpuu_status status, unsigned bits, cpuu_error *err);
 cpuu_rc cpuu_job_open_journal(cpuu_job *job, bool create, cpuu_error *err);
+/* Removes the journal; it is closed even when that fails. */
+cpuu_rc cpuu_job_end_journal(cpuu_job *job, cpuu_error *err);
 /* What features and replay work on. */
 cpuu_work cpuu_job_work(cpuu_job *job, const cpuu_account *account);
 /* CPUU_E_STOP once the user has asked to stop. */

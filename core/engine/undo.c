@@ -93,9 +93,7 @@ cpuu_rc cpuu_finish_undo(cpuu_job *job, bool profile_only, cpuu_error *err)
         rc = cpuu_reg_apply(job->reg, &job->edits, err);
     }
     if (rc == CPUU_OK)
-        rc = cpuu_journal_destroy(job->journal, err);
-    if (rc == CPUU_OK)
-        job->journal = NULL;
+        rc = cpuu_job_end_journal(job, err);
     return rc;
 }
 
@@ -189,9 +187,7 @@ cpuu_rc cpuu_finish_cleanup(cpuu_job *job, cpuu_error *err)
     if (rc == CPUU_OK)
         rc = cpuu_reg_apply(job->reg, &job->edits, err);
     if (rc == CPUU_OK)
-        rc = cpuu_journal_destroy(job->journal, err);
-    if (rc == CPUU_OK)
-        job->journal = NULL;
+        rc = cpuu_job_end_journal(job, err);
     return rc;
 }
 
@@ -236,10 +232,10 @@ static cpuu_rc recover_active(cpuu_job *job, cpuu_error *err)
         return rc;
     cpuu_work w = cpuu_job_work(job, NULL);
     rc = cpuu_features_rollback(&w, 0, false, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_journal_reset(job->journal, err); /* who died is remembered */
-    if (rc == CPUU_OK)
-        job->journal = NULL;
+    if (rc != CPUU_OK)
+        return rc;
+    rc = cpuu_journal_reset(job->journal, err); /* who died is remembered */
+    job->journal = NULL;
     return rc;
 }
 
@@ -254,10 +250,13 @@ static cpuu_rc recover_undoing(cpuu_job *job, cpuu_error *err)
     return rc;
 }
 
-/* After edits were committed the staged ones are history, and the model is of yesterday. */
+/* After edits were committed the staged ones are history, and the model is of yesterday. What comes
+ * next finds its identities and opens its mailboxes itself. */
 static cpuu_rc start_afresh(cpuu_job *job, cpuu_error *err)
 {
     cpuu_edits_truncate(&job->edits, 0);
+    job->source_smtp = job->source_dn = job->target_smtp = job->target_dn = job->target_name = NULL;
+    cpuu_connection_close(&job->c);
     return cpuu_job_reload(job, err);
 }
 
@@ -284,6 +283,8 @@ cpuu_rc cpuu_recover_profile(cpuu_job *job, cpuu_error *err)
     if (rc == CPUU_OK) {
         cpuu_logf(job->e->log, CPUU_LV_WARNING, "Profile '%s': an earlier run was interrupted; "
                   "bringing it to an end first.", job->name);
+        if (cpuu_reg_hive_path(job->reg))
+            cpuu_replace_sweep(cpuu_reg_hive_path(job->reg));
         rc = state == CPUU_J_UNDOING    ? recover_undoing(job, err)
              : state == CPUU_J_CLEANING ? cpuu_finish_cleanup(job, err)
                                         : recover_active(job, err);

@@ -209,11 +209,9 @@ static void roll_back(cpuu_job *job)
     cpuu_work w = cpuu_job_work(job, NULL);
     cpuu_rc rc = cpuu_features_rollback(&w, 0, false, &why);
     if (rc == CPUU_OK)
-        rc = cpuu_journal_destroy(job->journal, &why);
-    if (rc == CPUU_OK) {
-        job->journal = NULL;
+        rc = cpuu_job_end_journal(job, &why);
+    if (rc == CPUU_OK)
         return;
-    }
     cpuu_logf(job->e->log, CPUU_LV_ERROR, "Profile '%s': cannot roll back yet: %s. The next start "
               "continues; nothing else is written until then.", job->name, why.text);
     job->status = CPUU_PROFILE_RESTORE_FAILED;
@@ -221,8 +219,12 @@ static void roll_back(cpuu_job *job)
 
 static cpuu_rc commit(cpuu_job *job, cpuu_error *err)
 {
+    /* What undo must know about the commit (the backup copy's name) is durable before it happens. */
+    cpuu_rc rc = cpuu_journal_flush(job->journal, err);
+    if (rc != CPUU_OK)
+        return rc;
     cpuu_fault_step("engine.commit");
-    cpuu_rc rc = cpuu_reg_apply(job->reg, &job->edits, err);
+    rc = cpuu_reg_apply(job->reg, &job->edits, err);
     if (rc != CPUU_OK) {
         job->look_again = true;
         return cpuu_wrap(err, "cannot write the profile");

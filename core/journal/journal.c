@@ -139,8 +139,12 @@ cpuu_rc cpuu_journal_open(const char *state_dir, const cpuu_journal_key *key, bo
         return rc;
     }
     rc = cpuu_store_check(&j->store, &empty, err);
-    if (rc == CPUU_OK && empty && !create)
-        rc = cpuu_fail(err, CPUU_E_NOTFOUND, "journal '%s' was never begun", j->store.path);
+    if (rc == CPUU_OK && empty && !create) { /* its owner was killed before the first write */
+        cpuu_fail(err, CPUU_E_NOTFOUND, "journal '%s' was never begun", j->store.path);
+        cpuu_store_unlink(&j->store, NULL);
+        cpuu_free(j);
+        return CPUU_E_NOTFOUND;
+    }
     if (rc == CPUU_OK)
         rc = empty ? set_up(j, key, err) : load(j, key, err);
     if (rc == CPUU_OK)
@@ -180,8 +184,7 @@ cpuu_rc cpuu_journal_reset(cpuu_journal *j, cpuu_error *err)
         rc = cpuu_store_write(&j->store, err, clear[i], "");
     if (rc == CPUU_OK)
         rc = cpuu_store_commit(&j->store, "journal.state", err);
-    if (rc == CPUU_OK)
-        cpuu_journal_close(j);
+    cpuu_journal_close(j);
     return rc;
 }
 

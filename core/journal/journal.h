@@ -45,7 +45,7 @@ typedef struct cpuu_journal_key {
 cpuu_rc cpuu_journal_open(const char *state_dir, const cpuu_journal_key *key, bool create,
                           cpuu_log *log, cpuu_journal **out, cpuu_error *err);
 void cpuu_journal_close(cpuu_journal *j);
-/* Removes the database and its side files, then closes. */
+/* Removes the database and its side files, and closes it in any case. */
 cpuu_rc cpuu_journal_destroy(cpuu_journal *j, cpuu_error *err);
 /* The same after recovery has taken an interrupted update back, but the features the program was killed
  * in stay on record (cpuu_journal_span_deaths): with any, a journal in state NONE is left. */

@@ -232,10 +232,15 @@ cpuu_rc cpuu_store_unlink(cpuu_store *s, cpuu_error *err)
     sqlite3_close(s->db);
     s->db = NULL;
     cpuu_fault_step("journal.destroy");
-    cpuu_rc rc = CPUU_OK;
-    if (unlink(s->path) != 0)
+    /* Of a killed owner, and with nothing in it: one that mattered was played back when we opened. */
+    char *side = cpuu_asprintf("%s-journal", s->path);
+    cpuu_rc rc = side ? CPUU_OK : cpuu_nomem(err);
+    if (rc == CPUU_OK && unlink(side) != 0 && errno != ENOENT)
+        rc = cpuu_fail_errno(err, errno, "cannot remove '%s'", side);
+    cpuu_free(side);
+    if (rc == CPUU_OK && unlink(s->path) != 0)
         rc = cpuu_fail_errno(err, errno, "cannot remove journal '%s'", s->path);
-    else
+    if (rc == CPUU_OK)
         rc = cpuu_file_sync_dir(s->path, err);
     release(s);
     return rc;

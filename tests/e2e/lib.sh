@@ -166,7 +166,7 @@ account_is() {
 
 # Bytes as reglookup quotes them: %XX for all but printable characters (and its own , % " \).
 quoted() { # hex
-    printf '%s' "$1" | fold -w2 | while read -r h; do
+    fold -w2 <<<"$1" | while read -r h; do
         d=$((16#$h))
         if [ $d -ge 32 ] && [ $d -lt 127 ] && [ "$h" != 22 ] && [ "$h" != 25 ] && [ "$h" != 2c ] && [ "$h" != 5c ]; then
             printf "\\x$h"
