@@ -268,10 +268,14 @@ cpuu_rc cpuu_recover_profile(cpuu_job *job, cpuu_error *err)
     cpuu_journal_state state = rc == CPUU_OK ? cpuu_journal_get_state(job->journal) : CPUU_J_NONE;
     if (rc == CPUU_OK && state == CPUU_J_COMMITTED)
         return CPUU_OK;
-    if (rc == CPUU_OK && state == CPUU_J_NONE) { /* nothing was begun: only a note of who died */
-        cpuu_journal_close(job->journal);
+    if (rc == CPUU_OK && state == CPUU_J_NONE) { /* nothing was begun: at most a note of who died */
+        if (job->e->settings->dry_run)
+            cpuu_journal_close(job->journal);
+        else
+            rc = cpuu_journal_reset(job->journal, err);
         job->journal = NULL;
-        return CPUU_OK;
+        return rc == CPUU_OK ? rc : cpuu_job_fail(job, CPUU_PROFILE_RESTORE_FAILED,
+                                                  CPUU_EXIT_SWITCH_ERR, err);
     }
     if (rc == CPUU_OK && job->e->settings->dry_run)
         rc = cpuu_fail(err, CPUU_E_BUSY, "an earlier run was interrupted and has to be brought to an "
