@@ -731,6 +731,14 @@ static bool is_ren(cpuu_blob in)
     return blocks && !r.failed;
 }
 
+static bool is_flat_list(cpuu_blob in)
+{
+    cpuu_reader r;
+    cpuu_flat_list list;
+    cpuu_reader_init(&r, in.data, in.size);
+    return cpuu_flat_list_read(&r, &list) && list.n && cpuu_reader_left(&r) == 0;
+}
+
 static bool is_search_key(cpuu_blob in)
 {
     return starts(in, "EX:/", 4) || starts(in, "SMTP:", 5);
@@ -779,7 +787,7 @@ const blob_type blob_types[] = {
     {"deferaction", "Outlook rule in OP_DEFER_ACTION", by_size, print_defer, rewrite_defer},
     {"entrylist", "entry list of a search folder", is_entry_list, print_entry_list,
      cpuu_entry_list_rewrite},
-    {"flatentrylist", "FLATENTRYLIST", by_size, print_flat_list, rewrite_flat_list},
+    {"flatentrylist", "FLATENTRYLIST", is_flat_list, print_flat_list, rewrite_flat_list},
     {"extruleactions", "actions of an extended rule", by_size, print_ext_actions,
      rewrite_ext_actions},
     {"extrulecondition", "condition of an extended rule", by_size, print_ext_condition,

@@ -70,8 +70,10 @@ static void read_sized(cpuu_reader *r, uint32_t type, cpuu_nick_prop *p)
 {
     uint32_t nul = nul_size(type);
     p->value = fmt_blob(r, cpuu_read_u32(r, "value size"), "value");
+    if (nul == 0 || p->value.size < nul)
+        return;
     const uint8_t *end = p->value.data + p->value.size;
-    p->nul = nul && p->value.size >= nul && end[-1] == 0 && end[-(int)nul] == 0;
+    p->nul = end[-1] == 0 && end[-(int)nul] == 0;
     if (p->nul)
         p->value.size -= nul;
 }

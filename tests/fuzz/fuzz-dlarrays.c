@@ -12,12 +12,13 @@ static bool arrays(cpuu_blob in, cpuu_link_cb cb, void *user, cpuu_buf *out, boo
     if (in.size < 2)
         return false;
     uint32_t n = cpuu_le16(in.data);
-    n = n > in.size - 2 ? in.size - 2 : n;
+    if (n > in.size - 2)
+        return false;
     cpuu_blob members = {in.data + 2, n}, rest = {in.data + 2 + n, in.size - 2 - n};
     cpuu_buf_init(&oneoffs, out->max);
     cpuu_buf_add(out, in.data, 2);
     bool ok = cpuu_dl_rewrite(members, rest, cb, user, out, &oneoffs, &sum, replaced, err);
-    if (ok && n == cpuu_le16(in.data)) /* else there were fewer bytes, and no one-offs */
+    if (ok && out->size - 2 <= UINT16_MAX)
         cpuu_buf_put_u16(out, 0, (uint16_t)(out->size - 2));
     if (ok)
         cpuu_buf_add(out, oneoffs.data, oneoffs.size);

@@ -1,6 +1,10 @@
 #include "inspect/inspect.h"
 #include "inspect/types.h"
 
+#include <cpuu/formats/ewsid.h>
+#include <cpuu/formats/mv.h>
+#include <cpuu/formats/profileblob.h>
+
 #include <check.h>
 #include <dirent.h>
 #include <jansson.h>
@@ -73,6 +77,16 @@ static char *temporary(const void *data, size_t n)
     ck_assert_int_eq(write(fd, data, n), (ssize_t)n);
     close(fd);
     return path;
+}
+
+static char *read_text(const char *path)
+{
+    char *text = calloc(1, 1u << 20);
+    FILE *f = fopen(path, "rb");
+    ck_assert(f && text);
+    ck_assert_uint_gt(fread(text, 1, (1u << 20) - 1, f), 0);
+    fclose(f);
+    return text;
 }
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
@@ -201,6 +215,108 @@ START_TEST(hexadecimal_and_base64)
         json_decref(j);
         unlink(o.file);
     }
+}
+END_TEST
+
+/* Small values by hand: layouts of [MS-OXCDATA], [MS-OXORULE], [MS-OXITEMID] and of profile values.
+ */
+#define EID_A "00000000dca740c8c042101ab4b908002b2fe18201000000000000002f6f3d4100" /* 33 bytes */
+static const struct {
+    const char *hex, *type, *node, *value;
+    bool guessed;
+} small[] = {
+    {"000102030405060708090a0b0c0d0e0f 000000000123", "sourcekey", "counter", "000000000123", true},
+    {"01 0100000000000123 0100000000000456 00000000", "servereid", "FID", "0100000000000123", true},
+    {"534d54503a4a40452e4f524700", "searchkey", "address", "J@E.ORG", true},
+    {"01000000 21000000 0c000000" EID_A "000000", "mv", "DN", "/o=A", true},
+    {"01000000 2100000000000000 1400000000000000" EID_A "000000", "mv", "DN", "/o=A", true},
+    {"01000000 08000000 61000000", "mv", "element", "a", false},
+    {"01000000 28000000 21000000" EID_A "000000", "flatentrylist", "DN", "/o=A", false},
+    {"01000000 21000000" EID_A, "dlmembers", "checksum", NULL, true},
+    {"000102030405060708090a0b0c0d0e0f 0000000001230000 02000000", "favkeys", "source key",
+     "000102030405060708090a0b0c0d0e0f000000000123", false},
+    {"0104 07000000 0210 00112233445566778899aabbccddeeff 0304 08000000", "folderflags", "flags",
+     "07000000", false},
+};
+
+START_TEST(small_values)
+{
+    for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++) {
+        char path[64];
+        strcpy(path, temporary(small[i].hex, strlen(small[i].hex)));
+        check_sound(path, small[i].type, small[i].guessed);
+        inspect_options o = {.file = path, .type = small[i].type};
+        json_t *j = run_json(&o, INSPECT_FINE);
+        const json_t *node = find(json_object_get(j, "tree"), small[i].node);
+        ck_assert_msg(node != NULL, "%zu", i);
+        if (small[i].value)
+            ck_assert_str_eq(text_of(node, "value"), small[i].value);
+        json_decref(j);
+        unlink(path);
+    }
+}
+END_TEST
+
+/* An id as the codec's own test has it from a real server is not at hand here: build one. */
+START_TEST(ews_id)
+{
+    static const uint8_t guid[16] = {1, 2, 3};
+    static const uint8_t folder[46] = {0, 0, 0, 0, 1, 2, 3};
+    cpuu_buf text;
+    cpuu_buf_init(&text, 4096);
+    ck_assert(cpuu_ewsid_build(&text, guid, (cpuu_blob){folder, sizeof(folder)}));
+    cpuu_buf_u8(&text, '\n');
+    char path[64];
+    strcpy(path, temporary(text.data, text.size));
+    check_sound(path, "ewsid", false);
+    inspect_options o = {.file = path, .type = "ewsid"};
+    json_t *j = run_json(&o, INSPECT_FINE);
+    ck_assert_str_eq(text_of(find(json_object_get(j, "tree"), "moniker"), "value"),
+                     "00030201-0000-0000-0000-000000000000");
+    ck_assert_ptr_nonnull(find(json_object_get(j, "tree"), "object"));
+    json_decref(j);
+    unlink(path);
+    cpuu_buf_free(&text);
+}
+END_TEST
+
+/* Values of a registry: move-to-folder references and the windows of the last session. */
+START_TEST(structures_of_a_profile)
+{
+    const char *found = oracle_path("t-inspect", "profiles/reg/exchange_16.0_x64.synthetic.reg");
+    static const struct {
+        const char *value, *type;
+    } values[] = {{"\"1102022a\"=hex:", "folderref"}, {"\"11020434\"=hex:", "windowstate"}};
+    if (!found)
+        return;
+    char *text = read_text(found);
+    for (size_t i = 0; i < 2; i++) {
+        char *at = strstr(text, values[i].value);
+        if (!at)
+            continue;
+        at += strlen(values[i].value);
+        char *end = at;
+        while (*end && !(end[0] == '\n' && end[-1] != '\\' && end[-2] != '\\'))
+            end++;
+        cpuu_buf bytes, list;
+        cpuu_blob first;
+        cpuu_buf_init(&bytes, 1u << 20);
+        cpuu_buf_init(&list, 1u << 20);
+        cpuu_buf_add(&bytes, at, (size_t)(end - at));
+        inspect_decode_text(&bytes);
+        char path[64];
+        strcpy(path, temporary(bytes.data, bytes.size));
+        check_sound(path, "mv", true);
+        unlink(path);
+        ck_assert(cpuu_mv_decode(CPUU_MV_BINARY, bytes.data, bytes.size, &list, NULL, NULL));
+        ck_assert(cpuu_list_at((cpuu_blob){list.data, (uint32_t)list.size}, 0, &first));
+        strcpy(path, temporary(first.data, first.size));
+        check_sound(path, values[i].type, false);
+        unlink(path);
+        cpuu_buf_free(&bytes);
+        cpuu_buf_free(&list);
+    }
+    free(text);
 }
 END_TEST
 
@@ -383,16 +499,6 @@ START_TEST(hive_and_export_are_equal)
 }
 END_TEST
 
-static char *read_text(const char *path)
-{
-    char *text = calloc(1, 1u << 20);
-    FILE *f = fopen(path, "rb");
-    ck_assert(f && text);
-    ck_assert_uint_gt(fread(text, 1, (1u << 20) - 1, f), 0);
-    fclose(f);
-    return text;
-}
-
 START_TEST(differences_are_named)
 {
     char *text = read_text(FULL);
@@ -472,6 +578,9 @@ int main(void)
     tcase_add_test(c, own_samples);
     tcase_add_test(c, independent_samples);
     tcase_add_test(c, hexadecimal_and_base64);
+    tcase_add_test(c, small_values);
+    tcase_add_test(c, ews_id);
+    tcase_add_test(c, structures_of_a_profile);
     tcase_add_test(c, links_say_what_they_are);
     tcase_add_test(c, nothing_for_the_terminal);
     tcase_add_test(c, unusable_input);
