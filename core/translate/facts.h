@@ -52,6 +52,8 @@ struct cpuu_translate {
     cpuu_log *log;
     cpuu_subject *people;
     size_t n_people, cap_people;
+    uint32_t *people_index;           /* hash table: number of a person + 1, 0 = free */
+    size_t people_slots;              /* a power of two */
     cpuu_called *called;
     size_t n_called, cap_called;
     cpuu_owner *owners;               /* [0] own, [1] public */
@@ -59,7 +61,8 @@ struct cpuu_translate {
     unsigned n_opened;                /* other people's source mailboxes, against the limit */
     cpuu_directory *source_directory; /* opened when an owner is known by address only */
     bool source_directory_tried;
-    cpuu_arena arena;
+    cpuu_arena arena;                 /* facts */
+    cpuu_arena answers;               /* of the last set of links */
 };
 
 #define CPUU_OWNER_OWN    0

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool same(const char *a, const char *b)
@@ -26,27 +27,75 @@ static void settle_as_user(const cpuu_translate *t, cpuu_subject *p)
     p->target_smtp = o->target_smtp;
 }
 
+/* ---- finding by identity ---------------------------------------------------------------------- */
+
+/* A person is known by the DN or, without one, by the address; case does not matter (FNV-1a). */
+static size_t slot_of(const cpuu_translate *t, const char *dn, const char *smtp)
+{
+    uint64_t h = dn ? 14695981039346656037u : 1099511628211u;
+    for (const unsigned char *p = (const unsigned char *)(dn ? dn : smtp); p && *p; p++)
+        h = (h ^ (*p >= 'A' && *p <= 'Z' ? *p + 32u : *p)) * 1099511628211u;
+    return (size_t)(h ^ (h >> 32)) & (t->people_slots - 1);
+}
+
+static void index_person(cpuu_translate *t, size_t person)
+{
+    const cpuu_subject *p = &t->people[person];
+    size_t slot = slot_of(t, p->dn, p->smtp);
+    while (t->people_index[slot])
+        slot = (slot + 1) & (t->people_slots - 1);
+    t->people_index[slot] = (uint32_t)person + 1;
+}
+
+/* Keeps the table at most half full. */
+static bool index_room(cpuu_translate *t)
+{
+    if (2 * (t->n_people + 1) <= t->people_slots)
+        return true;
+    const size_t slots = t->people_slots ? 2 * t->people_slots : 64;
+    uint32_t *index = cpuu_calloc(slots, sizeof(*index));
+    if (!index)
+        return false;
+    cpuu_free(t->people_index);
+    t->people_index = index;
+    t->people_slots = slots;
+    for (size_t i = 0; i < t->n_people; i++)
+        index_person(t, i);
+    return true;
+}
+
+static cpuu_subject *find_person(const cpuu_translate *t, const char *dn, const char *smtp)
+{
+    if (t->people_slots == 0 || (!dn && !smtp))
+        return NULL;
+    for (size_t slot = slot_of(t, dn, smtp); t->people_index[slot];
+         slot = (slot + 1) & (t->people_slots - 1)) {
+        cpuu_subject *p = &t->people[t->people_index[slot] - 1];
+        if (dn ? same(p->dn, dn) : !p->dn && same(p->smtp, smtp))
+            return p;
+    }
+    return NULL;
+}
+
 cpuu_subject *cpuu_facts_person(cpuu_translate *t, const char *dn, const char *smtp)
 {
-    for (size_t i = 0; i < t->n_people; i++) {
-        cpuu_subject *p = &t->people[i];
-        bool match = dn ? same(p->dn, dn) : !p->dn && same(p->smtp, smtp);
-        if (!match)
-            continue;
+    cpuu_subject *p = find_person(t, dn, smtp);
+    if (p) {
+        /* A second way to find somebody the directory has not answered for yet. */
         if (smtp && !p->smtp && p->where == CPUU_WHERE_UNASKED)
             p->smtp = cpuu_arena_strdup(&t->arena, smtp);
         return p;
     }
-    if (!cpuu_grow(&t->people, &t->cap_people, t->n_people, sizeof(*t->people)))
+    if (!index_room(t) || !cpuu_grow(&t->people, &t->cap_people, t->n_people, sizeof(*t->people)))
         return NULL;
-    cpuu_subject *p = &t->people[t->n_people];
+    p = &t->people[t->n_people];
     memset(p, 0, sizeof(*p));
     p->dn = dn ? cpuu_arena_strdup(&t->arena, dn) : NULL;
     p->smtp = smtp ? cpuu_arena_strdup(&t->arena, smtp) : NULL;
     if ((dn && !p->dn) || (smtp && !p->smtp))
         return NULL;
     settle_as_user(t, p);
-    t->n_people++;
+    index_person(t, t->n_people++);
     return p;
 }
 
@@ -138,6 +187,43 @@ static cpuu_rc ask_directory(cpuu_translate *t, bool by_dn, cpuu_error *err)
     return rc;
 }
 
+static int by_smtp(const void *a, const void *b)
+{
+    const cpuu_subject *x = *(const cpuu_subject *const *)a, *y = *(const cpuu_subject *const *)b;
+    return cpuu_casecmp(x->smtp, y->smtp);
+}
+
+/* An address nobody at the target has, which was stored beside the DN of somebody who was found: the
+ * same person. Two people with one address settle nothing. */
+static cpuu_rc settle_from_neighbours(cpuu_translate *t, cpuu_error *err)
+{
+    const cpuu_subject **moved = cpuu_calloc(t->n_people, sizeof(*moved));
+    size_t n = 0;
+    if (!moved)
+        return cpuu_nomem(err);
+    for (size_t i = 0; i < t->n_people; i++) {
+        if (t->people[i].dn && t->people[i].smtp && t->people[i].where == CPUU_WHERE_MOVED)
+            moved[n++] = &t->people[i];
+    }
+    qsort(moved, n, sizeof(*moved), by_smtp);
+    for (size_t i = 0; i < t->n_people && n > 0; i++) {
+        cpuu_subject *p = &t->people[i];
+        const cpuu_subject *key = p;
+        if (p->where != CPUU_WHERE_UNASKED || p->dn || !p->smtp)
+            continue;
+        const cpuu_subject **hit = bsearch(&key, moved, n, sizeof(*moved), by_smtp);
+        if (!hit || (hit > moved && by_smtp(hit - 1, hit) == 0) ||
+            (hit + 1 < moved + n && by_smtp(hit + 1, hit) == 0))
+            continue;
+        p->where = CPUU_WHERE_MOVED;
+        p->target_dn = (*hit)->target_dn;
+        p->target_smtp = (*hit)->target_smtp;
+        p->target_name = (*hit)->target_name;
+    }
+    cpuu_free(moved);
+    return CPUU_OK;
+}
+
 cpuu_rc cpuu_facts_resolve_people(cpuu_translate *t, cpuu_error *err)
 {
     for (size_t i = 0; i < t->n_people; i++) {
@@ -152,6 +238,8 @@ cpuu_rc cpuu_facts_resolve_people(cpuu_translate *t, cpuu_error *err)
         if (rc == CPUU_OK)
             rc = ask_directory(t, false, err);
     }
+    if (rc == CPUU_OK)
+        rc = settle_from_neighbours(t, err);
     for (size_t i = 0; rc == CPUU_OK && i < t->n_people; i++) {
         if (t->people[i].where == CPUU_WHERE_UNASKED)
             t->people[i].where = CPUU_WHERE_UNKNOWN;

@@ -33,7 +33,7 @@ static const decision unreadable = {CPUU_KEPT, CPUU_WHY_UNREADABLE};
 
 static char *text_dup(cpuu_translate *t, cpuu_blob b)
 {
-    char *s = cpuu_arena_alloc(&t->arena, (size_t)b.size + 1);
+    char *s = cpuu_arena_alloc(&t->answers, (size_t)b.size + 1);
     if (s && b.size)
         memcpy(s, b.data, b.size);
     return s;
@@ -562,7 +562,7 @@ static cpuu_rc decide(cpuu_translate *t, cpuu_link *l, cpuu_error *err)
                memcmp(out.data, l->in.data, out.size) == 0) {
         d.outcome = CPUU_ALREADY;
     } else if (d.outcome == CPUU_REWRITTEN) {
-        l->out.data = cpuu_arena_dup(&t->arena, out.data, out.size);
+        l->out.data = cpuu_arena_dup(&t->answers, out.data, out.size);
         l->out.size = (uint32_t)out.size;
         if (!l->out.data)
             rc = cpuu_nomem(err);
@@ -581,6 +581,8 @@ static cpuu_rc translate_names(cpuu_translate *t, cpuu_link *links, size_t n, bo
 cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, bool make_names,
                              cpuu_error *err)
 {
+    cpuu_arena before = t->answers; /* links may be made of the last answers */
+    t->answers = (cpuu_arena){0};
     cpuu_rc rc = gather(t, links, n, err);
     for (size_t i = 0; rc == CPUU_OK && i < n; i++)
         rc = decide(t, &links[i], err);
@@ -592,6 +594,7 @@ cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, bool
         links[i].in_text = cpuu_translate_describe(t, already, links[i].kind, links[i].in);
         links[i].out_text = cpuu_translate_describe(t, moved, links[i].kind, links[i].out);
     }
+    cpuu_arena_free(&before);
     return rc;
 }
 
@@ -649,7 +652,7 @@ static cpuu_rc put_names(cpuu_translate *t, const name_set *s, cpuu_error *err)
         cpuu_link *l = s->links[i];
         if (s->ids[i] < 0x8000)
             continue;
-        uint8_t *tag = cpuu_arena_dup(&t->arena, l->in.data, 4);
+        uint8_t *tag = cpuu_arena_dup(&t->answers, l->in.data, 4);
         if (!tag)
             return cpuu_nomem(err);
         tag[2] = (uint8_t)s->ids[i];
@@ -748,6 +751,8 @@ void cpuu_translate_free(cpuu_translate *t)
     cpuu_free(t->owners);
     cpuu_free(t->people);
     cpuu_free(t->called);
+    cpuu_free(t->people_index);
+    cpuu_arena_free(&t->answers);
     cpuu_arena_free(&t->arena);
     cpuu_free(t);
 }
@@ -756,7 +761,7 @@ void cpuu_translate_free(cpuu_translate *t)
 
 static const char *keep_text(cpuu_translate *t, const char *text)
 {
-    const char *s = cpuu_arena_strdup(&t->arena, text);
+    const char *s = cpuu_arena_strdup(&t->answers, text);
     return s ? s : "";
 }
 
@@ -817,6 +822,11 @@ const char *cpuu_translate_describe(cpuu_translate *t, bool target_side, uint32_
         return describe_eid(t, target_side, id);
     if (kind == CPUU_LINK_EX_DN || kind == CPUU_LINK_SMTP || kind == CPUU_LINK_NAME) {
         const char *text = clean_text(t, id);
+        return text ? text : "";
+    }
+    if (kind == CPUU_LINK_SEARCH_KEY && id.size > 1) {
+        cpuu_blob bare = {id.data, id.size - (id.data[id.size - 1] == 0)};
+        const char *text = clean_text(t, bare);
         return text ? text : "";
     }
     char hex[2 * 24 + 1];

@@ -139,6 +139,93 @@ cpuu_rc kit_each_section(const cpuu_host *host, cpuu_run *run, const cpuu_query 
     return rc == CPUU_END ? CPUU_OK : rc;
 }
 
+uint32_t kit_settle(const kit_links *l, uint32_t first, uint32_t n, bool *rewrite)
+{
+    uint32_t decides = first;
+    *rewrite = false;
+    for (uint32_t i = first; i < first + n; i++) {
+        const cpuu_link *k = &l->items[i];
+        if (k->kind == CPUU_LINK_SMTP)
+            continue;
+        if (k->outcome == CPUU_KEPT || k->outcome == CPUU_DROPPED) {
+            *rewrite = false;
+            return i;
+        }
+        bool plainer = k->kind != CPUU_LINK_SEARCH_KEY &&
+                       l->items[decides].kind == CPUU_LINK_SEARCH_KEY;
+        if (k->outcome == CPUU_REWRITTEN && (!*rewrite || plainer)) {
+            *rewrite = true;
+            decides = i;
+        }
+    }
+    return decides;
+}
+
+/* ---- pool ------------------------------------------------------------------------------------ */
+
+#define CHUNK 65536u
+
+struct kit_chunk {
+    struct kit_chunk *next;
+    size_t used, size;
+    max_align_t data[];
+};
+
+void *kit_pool_take(kit_pool *p, size_t size)
+{
+    const size_t n = (size + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
+    struct kit_chunk *c = p->chunks;
+    if (!c || c->size - c->used < n) {
+        const size_t room = n > CHUNK ? n : CHUNK;
+        c = cpuu_fmt_realloc(NULL, sizeof(*c) + room);
+        if (!c) {
+            p->failed = true;
+            return NULL;
+        }
+        *c = (struct kit_chunk){.next = p->chunks, .size = room};
+        p->chunks = c;
+        p->used += room;
+    }
+    void *at = (char *)c->data + c->used;
+    c->used += n;
+    memset(at, 0, n);
+    return at;
+}
+
+cpuu_blob kit_pool_copy(kit_pool *p, cpuu_blob b)
+{
+    cpuu_blob copy = {NULL, 0};
+    uint8_t *at = b.size ? kit_pool_take(p, (size_t)b.size + 1) : NULL;
+    if (at) {
+        memcpy(at, b.data, b.size);
+        copy = (cpuu_blob){at, b.size};
+    }
+    return copy;
+}
+
+cpuu_blob kit_pool_utf16(kit_pool *p, cpuu_blob utf16)
+{
+    cpuu_buf b;
+    cpuu_buf_init(&b, (size_t)utf16.size * 2 + 8);
+    cpuu_buf_utf8_from_utf16(&b, utf16.data, utf16.size & ~1u);
+    p->failed = p->failed || b.failed;
+    cpuu_blob copy = kit_pool_copy(p, (cpuu_blob){b.data, (uint32_t)b.size});
+    cpuu_buf_free(&b);
+    return copy;
+}
+
+void kit_pool_free(kit_pool *p)
+{
+    while (p->chunks) {
+        struct kit_chunk *c = p->chunks;
+        p->chunks = c->next;
+        cpuu_fmt_free(c);
+    }
+    memset(p, 0, sizeof(*p));
+}
+
+/* ---- failing and deciding --------------------------------------------------------------------- */
+
 cpuu_rc kit_nomem(const cpuu_host *host, cpuu_run *run)
 {
     return host->fail(run, CPUU_E_NOMEM, "out of memory", "");

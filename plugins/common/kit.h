@@ -46,6 +46,27 @@ typedef struct kit_links {
 /* Adds a link; returns its index. An empty identifier is added too: indexes stay predictable. */
 uint32_t kit_links_add(kit_links *l, uint32_t kind, cpuu_blob in, const char *smtp);
 void kit_links_free(kit_links *l);
+/*
+ * Links first .. first + n - 1 are one identity in several forms, to be changed together or not at all:
+ * *rewrite is false when one of them stays. SMTP addresses follow, they do not decide. Returns the
+ * index of the link that does.
+ */
+uint32_t kit_settle(const kit_links *l, uint32_t first, uint32_t n, bool *rewrite);
+
+/* ---- memory that is given back at once ---------------------------------------------------------- */
+
+typedef struct kit_pool {
+    struct kit_chunk *chunks;
+    size_t used; /* bytes of all chunks */
+    bool failed; /* out of memory */
+} kit_pool;
+/* Copies with a NUL behind them; empty blobs stay empty. */
+cpuu_blob kit_pool_copy(kit_pool *p, cpuu_blob b);
+/* UTF-16LE as UTF-8. */
+cpuu_blob kit_pool_utf16(kit_pool *p, cpuu_blob utf16);
+/* Zeroed memory for a structure; NULL when out of memory. */
+void *kit_pool_take(kit_pool *p, size_t size);
+void kit_pool_free(kit_pool *p);
 
 /* ---- sections --------------------------------------------------------------------------------- */
 

@@ -42,5 +42,10 @@ lab_folder *content_folder(content *c, const content_line *l, const char *ref);
 bool content_prop(content *c, const content_line *l, size_t first, lab_props *bag);
 /* *bag: the rule's properties, until the next rule is made. */
 bool content_rule(content *c, const content_line *l, lab_props **bag);
+/* One-off EntryID from "display|type|address". */
+bool content_one_off(content *c, cpuu_buf *b, const char *text);
+/* Parts of an AutoComplete list: what is nick, nickrow, nickfill or nickend. */
+bool content_nick(content *c, const content_line *l, cpuu_buf *b, const char *what,
+                  const char *text);
 
 #endif

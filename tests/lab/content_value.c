@@ -88,7 +88,7 @@ static bool add_hex(content *c, cpuu_buf *b, const char *hex)
 }
 
 /* One-off EntryID, [MS-OXCDATA] 2.2.5.1: "display|type|address" */
-static bool add_one_off(content *c, cpuu_buf *b, const char *text)
+bool content_one_off(content *c, cpuu_buf *b, const char *text)
 {
     static const uint8_t provider[16] = {0x81, 0x2B, 0x1F, 0xA4, 0xBE, 0xA3, 0x10, 0x19,
                                          0x9D, 0x6E, 0x00, 0xDD, 0x01, 0x0F, 0x54, 0x02};
@@ -205,7 +205,9 @@ static bool add_binary(content *c, const content_line *l, cpuu_buf *b, const cha
         return true;
     }
     if (strcmp(what, "oneoff") == 0)
-        return add_one_off(c, b, rest);
+        return content_one_off(c, b, rest);
+    if (strncmp(what, "nick", 4) == 0)
+        return content_nick(c, l, b, what, rest);
     if (strcmp(what, "msg") == 0)
         return add_message(c, b, rest, false);
     if (strcmp(what, "guid") == 0)
