@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # Rules, search folders and delegates against the lab: what must come out is written down in the content
 # file itself (mailbox target/expected), and compared as the lab dumps it. Usage: features.sh BUILD SOURCE
 BUILD=${1:-$PWD} SOURCE=${2:-$(dirname "$0")/../..}

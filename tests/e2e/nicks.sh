@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # Nicks: AutoComplete lists in the mailbox and in .nk2 files. What must come out stands in a mailbox of the
 # lab, written by the lab's own encoder, and is compared byte for byte. Prints PASS: and FAIL: lines.
 set -u

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # MoveToFolder, OtherUsersFolders and UserNames: the lists of names and folders in the profile. What must
 # come out is written by cpuu-mkprofile, which has encoders of its own, and compared as reglookup reads it.
 # Prints PASS: and FAIL: lines.
