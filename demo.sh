@@ -50,8 +50,9 @@ show_source_shortcuts
 
 say "The plan: a dry run says every old and new value, and writes nothing"
 run --dry-run >"$WORK/plan.txt"
-grep -c 'would change' "$WORK/plan.txt" | sed 's/^/  values it would change: /'
-grep 'would change' "$WORK/plan.txt" | grep -E 'SMTP address|OST' | head -4 | cut -c1-150
+grep -E "^  . [A-Za-z]*: '.*' (rewritten|kept|dropped)" "$WORK/plan.txt"
+grep 'would change' "$WORK/plan.txt" | grep -E 'SMTP address|OST' | head -4
+grep -c 'would change' "$WORK/plan.txt" | sed 's/^/  values it would change in all: /'
 dump_hive "$HIVE" >"$WORK/hive.dry"
 dump_mailboxes target >"$WORK/target.dry"
 must "the hive is as it was" same "$WORK/hive.before" "$WORK/hive.dry"

@@ -4,6 +4,7 @@
  * and leaves out the journal and the write.
  */
 #include "features/private.h"
+#include "features/proptext.h"
 
 #include "base/text.h"
 
@@ -631,7 +632,7 @@ static cpuu_mail_op write_op(cpuu_run *run, const cpuu_queued *q)
 
 static void report_change(cpuu_run *run, const cpuu_queued *q)
 {
-    char name[16];
+    char name[64];
     const uint32_t n = q->c.verb == CPUU_DELETE ? 0 : q->c.n_set + q->c.n_unset;
     const cpuu_prop none = {0};
     if (q->c.verb == CPUU_DELETE)
@@ -649,8 +650,8 @@ static void report_change(cpuu_run *run, const cpuu_queued *q)
         if (cpuu_prop_same(before, &after))
             continue;
         char *old = cpuu_prop_text(before), *new = cpuu_prop_text(&after);
-        snprintf(name, sizeof(name), "0x%08" PRIX32, tag);
-        cpuu_report_change(run->w->report, q->c.title, name, old, new, ' ');
+        cpuu_report_change(run->w->report, q->c.title, cpuu_prop_name(tag, false, name, sizeof(name)), old,
+                           new, ' ');
         cpuu_free(old);
         cpuu_free(new);
     }
@@ -738,7 +739,7 @@ static cpuu_rc edit_value(cpuu_run *run, const cpuu_queued *q, const char *secti
 {
     cpuu_work *w = run->w;
     cpuu_value old = {0};
-    char name[16];
+    char name[64];
     cpuu_error why = CPUU_ERROR_INIT;
     cpuu_rc rc = cpuu_profile_get(w->profile, section, tag, &run->arena, &old, &why);
     if (rc < 0 && rc != CPUU_E_NOTFOUND) {
@@ -757,8 +758,8 @@ static cpuu_rc edit_value(cpuu_run *run, const cpuu_queued *q, const char *secti
     if (rc < 0)
         return rc;
     char *a = cpuu_prop_text(&before), *b = cpuu_prop_text(&after);
-    snprintf(name, sizeof(name), "0x%08" PRIX32, tag);
-    cpuu_report_change(w->report, q->c.title, name, a, b, CPUU_MARK_OBSERVED);
+    cpuu_report_change(w->report, q->c.title, cpuu_prop_name(tag, true, name, sizeof(name)), a, b,
+                       CPUU_MARK_OBSERVED);
     cpuu_free(a);
     cpuu_free(b);
     run->n_changes++;

@@ -179,8 +179,6 @@ bool cpuu_run_seen(cpuu_run *run, uint32_t what, cpuu_blob id, uint32_t tag, cpu
  * again. */
 void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run);
 void cpuu_reading_stale(cpuu_reading *s);
-/* Values of a profile section as plain text for the report; owned by the caller. */
-char *cpuu_prop_text(const cpuu_prop *p);
 
 /* changes.c */
 cpuu_rc CPUU_CALL cpuu_service_change(cpuu_run *run, const cpuu_change *changes, uint32_t n,

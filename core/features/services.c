@@ -171,39 +171,6 @@ static void CPUU_CALL service_decide(cpuu_run *run, const cpuu_decision *d)
                      copy.before, copy.after);
 }
 
-/* ---- values as text -------------------------------------------------------------------------- */
-
-static char *hex_text(cpuu_blob data)
-{
-    char hex[129];
-    const uint32_t n = data.size < 64 ? data.size : 64;
-    cpuu_hex(hex, data.data, n);
-    return cpuu_asprintf("%s%s (%" PRIu32 " bytes)", hex, n < data.size ? "..." : "", data.size);
-}
-
-char *cpuu_prop_text(const cpuu_prop *p)
-{
-    if (!p->present)
-        return NULL;
-    const uint8_t *d = p->data.data;
-    switch (p->tag & 0xffffu) {
-    case CPUU_PT_STRING:
-    case CPUU_PT_STRING8: {
-        size_t n = p->data.size < 200 ? p->data.size : 200;
-        while (n > 0 && n < p->data.size && (d[n] & 0xc0) == 0x80)
-            n--; /* not inside a character */
-        return cpuu_asprintf("%.*s%s", (int)n, (const char *)d, n < p->data.size ? "..." : "");
-    }
-    case CPUU_PT_INT32:
-        return p->data.size == 4 ? cpuu_asprintf("%" PRId32, (int32_t)cpuu_le32(d))
-                                 : hex_text(p->data);
-    case CPUU_PT_BOOL:
-        return cpuu_strdup(p->data.size && d[0] ? "true" : "false");
-    default:
-        return hex_text(p->data);
-    }
-}
-
 const cpuu_host CPUU_HOST_TABLE = {
     .size = sizeof(cpuu_host),
     .abi = CPUU_ABI_VERSION,

@@ -277,7 +277,8 @@ void cpuu_report_link(cpuu_report *r, uint32_t outcome, uint32_t reason, const c
     r->links[outcome < 5 ? outcome : 0]++;
     r->all_links[outcome < 5 ? outcome : 0]++;
     cpuu_json_link(r->json, outcome, reason, title, before, after);
-    cpuu_logf(&r->log, stays ? CPUU_LV_INFO : CPUU_LV_TRACE, "%s: '%s' %s: %s%s%s%s%s",
+    cpuu_logf(&r->log, stays || r->settings->dry_run ? CPUU_LV_INFO : CPUU_LV_TRACE,
+              "%s: '%s' %s: %s%s%s%s%s",
               r->feature ? r->feature : "link", title ? title : "", cpuu_outcome_word(outcome),
               cpuu_reason_text(reason), before ? "; " : "", before ? before : "",
               target ? " -> " : "", target ? target : "");
@@ -286,13 +287,15 @@ void cpuu_report_link(cpuu_report *r, uint32_t outcome, uint32_t reason, const c
 void cpuu_report_change(cpuu_report *r, const char *where, const char *name, const char *before,
                         const char *after, char mark)
 {
+    bool sourced = mark && strchr("DCOI", mark); /* facts about profiles have a source, our own data none */
     r->changes++;
     r->inferred += mark == 'I';
     cpuu_json_change(r->json, where, name, before, after, mark);
     cpuu_logf(&r->log, r->settings->dry_run ? CPUU_LV_INFO : CPUU_LV_TRACE,
-              "%s %s%s%s: %s -> %s (%s)", r->settings->dry_run ? "would change" : "changed", where,
-              name ? " " : "", name ? name : "", before ? before : "(nothing)",
-              after ? after : "(nothing)", cpuu_mark_word(mark));
+              "%s %s%s%s: %s -> %s%s%s%s", r->settings->dry_run ? "would change" : "changed", where,
+              name ? ", " : "", name ? name : "", before ? before : "(nothing)",
+              after ? after : "(nothing)", sourced ? " (" : "", sourced ? cpuu_mark_word(mark) : "",
+              sourced ? ")" : "");
 }
 
 void cpuu_report_conflict(cpuu_report *r, const char *where, const char *what)
