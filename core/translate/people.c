@@ -81,9 +81,12 @@ cpuu_subject *cpuu_facts_person(cpuu_translate *t, const char *dn, const char *s
 {
     cpuu_subject *p = find_person(t, dn, smtp);
     if (p) {
-        /* A second way to find somebody the directory has not answered for yet. */
-        if (smtp && !p->smtp && p->where == CPUU_WHERE_UNASKED)
+        /* A second way to find somebody, and what an address beside it may be settled by. */
+        if (smtp && !p->smtp) {
             p->smtp = cpuu_arena_strdup(&t->arena, smtp);
+            if (p->where == CPUU_WHERE_UNKNOWN)
+                p->where = CPUU_WHERE_UNASKED;
+        }
         return p;
     }
     if (!index_room(t) || !cpuu_grow(&t->people, &t->cap_people, t->n_people, sizeof(*t->people)))
@@ -209,7 +212,7 @@ static cpuu_rc settle_from_neighbours(cpuu_translate *t, cpuu_error *err)
     for (size_t i = 0; i < t->n_people && n > 0; i++) {
         cpuu_subject *p = &t->people[i];
         const cpuu_subject *key = p;
-        if (p->where != CPUU_WHERE_UNASKED || p->dn || !p->smtp)
+        if ((p->where != CPUU_WHERE_UNASKED && p->where != CPUU_WHERE_UNKNOWN) || p->dn || !p->smtp)
             continue;
         const cpuu_subject **hit = bsearch(&key, moved, n, sizeof(*moved), by_smtp);
         if (!hit || (hit > moved && by_smtp(hit - 1, hit) == 0) ||

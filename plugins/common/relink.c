@@ -15,12 +15,12 @@ void kit_relink_free(kit_relink *r)
     memset(r, 0, sizeof(*r));
 }
 
-void kit_relink_begin(kit_relink *r)
+void kit_relink_begin(kit_relink *r, uint32_t ignore)
 {
     r->decides = 0;
     r->dead = false;
     r->smtp = NULL;
-    r->ignore_fids = false;
+    r->ignore = ignore;
 }
 
 const cpuu_link *kit_relink_verdict(const kit_relink *r)
@@ -155,9 +155,7 @@ bool kit_relink_cb(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out)
 {
     static const uint8_t nowhere[8];
     kit_relink *r = user;
-    if (kind == CPUU_LINK_NAME) /* a person may be called at the source what the user likes */
-        return false;
-    if (kind == CPUU_LINK_FID && r->ignore_fids)
+    if (kind == CPUU_LINK_NAME || (kind & r->ignore)) /* a person may be called as the user likes */
         return false;
     if (!r->translated)
         return collect(r, kind, in, out);

@@ -23,15 +23,18 @@ typedef struct kit_relink {
     bool translated;
     bool failed;      /* out of memory */
     const char *smtp; /* address stored beside the links of the blob at hand; borrowed, may be NULL */
-    bool ignore_fids; /* folder ids of rules say nothing of their mailbox: leave them alone */
+    uint32_t ignore;  /* kinds left alone: see kit_relink_begin() */
     /* Verdict over the links asked for since kit_relink_begin(). */
     uint32_t decides; /* index + 1 of the link that decides: dropped before kept before rewritten */
     bool dead;        /* a link has no place at the target: what holds it must not act there */
 } kit_relink;
 
 void kit_relink_free(kit_relink *r);
-/* A new object: forgets the verdict and the address. */
-void kit_relink_begin(kit_relink *r);
+/* Folder ids and property numbers say nothing of their mailbox. In what the target has of its own they
+ * are its own, and must not be taken for the source's. */
+#define KIT_OWN_IDS (CPUU_LINK_FID | CPUU_LINK_NAMED_TAG)
+/* A new object: forgets the verdict and the address. ignore: kinds that are no links in it. */
+void kit_relink_begin(kit_relink *r, uint32_t ignore);
 /* The link that decides over the object; NULL when it holds none. Valid after the translation. */
 const cpuu_link *kit_relink_verdict(const kit_relink *r);
 /* The callback of the codecs; user is the kit_relink. Once translated, a folder id that could not be

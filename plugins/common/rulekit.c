@@ -169,7 +169,7 @@ static void put_template(kit_rule_job *job, cpuu_rule_reply *reply)
     kit_relink *links = &job->links;
     const kit_template *t = template_of(job, reply->guid);
     cpuu_buf fid, eid;
-    if (links->ignore_fids)
+    if (links->ignore & CPUU_LINK_FID)
         return;
     cpuu_buf_init(&fid, 64);
     cpuu_buf_init(&eid, 256);
@@ -249,8 +249,7 @@ static bool rewrite(kit_rule_job *job, cpuu_form form, const kit_rule *rule, rul
 void kit_rule_collect(kit_rule_job *job, cpuu_form form, const kit_rule *rule, bool at_target)
 {
     rule_text text;
-    kit_relink_begin(&job->links);
-    job->links.ignore_fids = at_target;
+    kit_relink_begin(&job->links, at_target ? KIT_OWN_IDS : 0);
     rewrite(job, form, rule, &text);
     text_free(&text);
 }
@@ -351,8 +350,7 @@ static cpuu_rc correct(kit_rule_job *job, cpuu_form form, const kit_rule *s, con
     const cpuu_buf *wanted[] = {&text->condition, &text->actions};
     change_set c = {.n = 0};
     rule_text own;
-    kit_relink_begin(&job->links);
-    job->links.ignore_fids = true;
+    kit_relink_begin(&job->links, KIT_OWN_IDS);
     bool readable = rewrite(job, form, t, &own);
     const cpuu_buf *adapted[] = {&own.condition, &own.actions};
     for (int i = 0; i < 2; i++) {
@@ -386,7 +384,7 @@ cpuu_rc kit_rule_upsert(kit_rule_job *job, const kit_rule *source, kit_rules *ta
     uint32_t state = kit_u32(&source->v[KR_STATE], 0) & ~KR_ERRORS;
     cpuu_rc rc = CPUU_OK;
     kit_text(&source->v[KR_NAME], title, sizeof(title));
-    kit_relink_begin(&job->links);
+    kit_relink_begin(&job->links, 0);
     bool readable = rewrite(job, target->form, source, &text);
     const cpuu_link *verdict = kit_relink_verdict(&job->links);
     bool dead = job->links.dead;

@@ -248,7 +248,7 @@ static cpuu_rc collect_streams(rules *x, enum answer which)
     cpuu_rc rc = CPUU_OK;
     cpuu_row row;
     for (uint32_t i = 0; row_at(&x->job, x->rows[which], i, &row, &rc); i++)
-        stream_collect(&x->job.links, kit_blob(&row.values[O_STREAM]));
+        stream_collect(&x->job.links, kit_blob(&row.values[O_STREAM]), which == A_TARGET_ORGANIZER);
     return rc;
 }
 
@@ -325,7 +325,7 @@ static cpuu_rc replace_stream(rules *x, const cpuu_row *source, const cpuu_row *
     if (have.size == 0 || cpuu_blob_equal(have, from) || stream_count(have) == 0)
         return write_stream(x, CPUU_UPDATE, source, target->id, wanted);
     cpuu_buf_init(&own, 32u << 20);
-    cpuu_rc rc = stream_rewrite(&x->job, have, NULL, false, &own, &readable);
+    cpuu_rc rc = stream_rewrite(&x->job, have, true, NULL, &own, &readable);
     if (rc == CPUU_OK && readable &&
         !cpuu_blob_equal(have, (cpuu_blob){own.data, (uint32_t)own.size}))
         rc = write_stream(x, CPUU_UPDATE, source, target->id, &own);
@@ -341,8 +341,8 @@ static cpuu_rc put_stream(rules *x, const cpuu_row *source, bool decide)
     cpuu_row target;
     bool readable, found = false;
     cpuu_buf_init(&wanted, 32u << 20);
-    cpuu_rc rc = stream_rewrite(&x->job, kit_blob(&source->values[O_STREAM]), &x->table.source,
-                                decide, &wanted, &readable);
+    cpuu_rc rc = stream_rewrite(&x->job, kit_blob(&source->values[O_STREAM]), false,
+                                decide ? &x->table.source : NULL, &wanted, &readable);
     if (rc == CPUU_OK && !readable && kit_blob(&source->values[O_STREAM]).size)
         kit_decide_as(x->job.host, x->job.run, CPUU_KEPT, CPUU_WHY_UNREADABLE, "Rules stream", NULL,
                       NULL);

@@ -6,11 +6,11 @@
 
 #define MAX_STREAM (16u << 20)
 
-void stream_collect(kit_relink *links, cpuu_blob stream)
+void stream_collect(kit_relink *links, cpuu_blob stream, bool at_target)
 {
     cpuu_buf out;
     cpuu_buf_init(&out, MAX_STREAM);
-    kit_relink_begin(links);
+    kit_relink_begin(links, at_target ? KIT_OWN_IDS : 0);
     if (stream.size)
         cpuu_xr_rewrite(stream, CPUU_XR_STREAM, kit_relink_cb, links, &out, NULL, NULL, NULL);
     cpuu_buf_free(&out);
@@ -20,9 +20,9 @@ void stream_collect(kit_relink *links, cpuu_blob stream)
 
 typedef struct stream_walk {
     kit_rule_job *job;
-    const kit_rules *reported;
-    bool decide;
-    uint8_t *patched;     /* the stream, in which rules are switched off */
+    const kit_rules *reported; /* NULL: nothing is reported */
+    uint32_t ignore;
+    uint8_t *patched; /* the stream, in which rules are switched off */
     uint32_t count;
     /* the rule at hand */
     bool any, on, opaque;
@@ -34,7 +34,7 @@ typedef struct stream_walk {
 
 static bool is_reported(const stream_walk *w)
 {
-    for (uint32_t i = 0; w->reported && i < w->reported->count; i++) {
+    for (uint32_t i = 0; i < w->reported->count; i++) {
         cpuu_blob name = kit_blob(&w->reported->items[i].v[KR_NAME]);
         if (name.size == strlen(w->title) && memcmp(name.data, w->title, name.size) == 0)
             return true;
@@ -48,7 +48,7 @@ static void rule_over(stream_walk *w)
         return;
     if (w->on && w->dead && w->active_at)
         memset(w->patched + w->active_at, 0, 4);
-    if (w->on && w->decide && !is_reported(w)) {
+    if (w->on && w->reported && !is_reported(w)) {
         if (w->opaque)
             kit_decide_as(w->job->host, w->job->run, CPUU_KEPT, CPUU_WHY_UNREADABLE, w->title, NULL,
                           NULL);
@@ -78,7 +78,7 @@ static void judge(stream_walk *w, uint32_t kind, uint32_t type, cpuu_blob value)
     cpuu_buf out;
     cpuu_rewriter ask = {.cb = kit_relink_cb, .user = &w->job->links};
     cpuu_buf_init(&out, MAX_STREAM);
-    kit_relink_begin(&w->job->links);
+    kit_relink_begin(&w->job->links, w->ignore);
     if (kind == CPUU_LINK_NAMED_TAG)
         cpuu_rewrite_tag(&ask, cpuu_le32(value.data), &out);
     else
@@ -139,10 +139,10 @@ uint32_t stream_count(cpuu_blob stream)
     return cpuu_le16(stream.data + at);
 }
 
-cpuu_rc stream_rewrite(kit_rule_job *job, cpuu_blob stream, const kit_rules *reported, bool decide,
-                       cpuu_buf *out, bool *readable)
+cpuu_rc stream_rewrite(kit_rule_job *job, cpuu_blob stream, bool at_target,
+                       const kit_rules *reported, cpuu_buf *out, bool *readable)
 {
-    stream_walk w = {.job = job, .reported = reported, .decide = decide};
+    stream_walk w = {.job = job, .reported = reported, .ignore = at_target ? KIT_OWN_IDS : 0};
     *readable = stream.size > 0 && stream.size <= MAX_STREAM &&
                 cpuu_xr_walk(stream, CPUU_XR_STREAM, NULL, NULL, NULL, NULL);
     if (!*readable)
@@ -153,7 +153,7 @@ cpuu_rc stream_rewrite(kit_rule_job *job, cpuu_blob stream, const kit_rules *rep
     memcpy(w.patched, stream.data, stream.size);
     cpuu_xr_walk(stream, CPUU_XR_STREAM, on_item, &w, NULL, NULL);
     rule_over(&w);
-    kit_relink_begin(&job->links);
+    kit_relink_begin(&job->links, w.ignore);
     bool ok = cpuu_xr_rewrite((cpuu_blob){w.patched, stream.size}, CPUU_XR_STREAM, kit_relink_cb,
                               &job->links, out, NULL, NULL, NULL);
     cpuu_fmt_free(w.patched);

@@ -61,6 +61,8 @@ tag=$(printf '1f00%02x%02x' $((made % 256)) $((made / 256)))
 compare "the organizer's streams" "$FAI | map(select(.properties[\"001A001F\"] | startswith(\"IPM.RuleOrganizer\")))"
 compare "rule messages" "$FAI | map(select(.properties[\"001A001F\"] | test(\"IPM.(ExtendedRule|Rule.Version2)\")))"
 compare "reply templates" "$FAI | map(select(.properties[\"001A001F\"] | startswith(\"IPM.Note.rules\")))"
+VIEWS='to_entries[] | select(.key == "/Common Views") | .value'
+compare "search folders" "[$VIEWS | .associated[] | select(.properties[\"001A001F\"] | endswith(\"SFInfo\"))]"
 
 # the same mailbox from another profile
 dump_mailboxes target >"$WORK/mail.after"
