@@ -205,8 +205,8 @@ bool cpuu_nick_end(cpuu_buf *out, const cpuu_nick_stream *s)
 
 typedef struct row_rewrite {
     cpuu_rewriter w;
-    cpuu_buf email; /* new e-mail address, as stored */
-    bool has_email;
+    cpuu_buf email;       /* new e-mail address, as stored */
+    uint32_t email_at;    /* offset of the property it is for; 0 = none */
     const char *new_type; /* NULL: the address type stays */
     cpuu_buf value;       /* scratch */
 } row_rewrite;
@@ -230,13 +230,13 @@ static bool is_email(const cpuu_nick_prop *p)
 static void ask_email(row_rewrite *x, cpuu_nick_row row)
 {
     cpuu_nick_prop p;
-    x->has_email = false;
+    x->email_at = 0;
     x->new_type = NULL;
     cpuu_buf_reset(&x->email);
-    while (!x->has_email && cpuu_nick_prop_next(&row, &p)) {
+    while (!x->email_at && cpuu_nick_prop_next(&row, &p)) {
         if (!is_email(&p))
             continue;
-        x->has_email = true;
+        x->email_at = p.offset;
         cpuu_rewrite_value(&x->w, link_of(&p), CPUU_TAG_TYPE(p.tag), p.value, &x->email);
         uint32_t kind =
             cpuu_rawprop_link(p.tag, (cpuu_blob){x->email.data, (uint32_t)x->email.size});
@@ -255,7 +255,7 @@ static void rewrite_prop(row_rewrite *x, const cpuu_nick_prop *p, cpuu_buf *out)
         cpuu_buf_utf16(&x->value, x->new_type, false);
     else if (new_type)
         cpuu_buf_add(&x->value, x->new_type, strlen(x->new_type));
-    else if (x->has_email && is_email(p))
+    else if (x->email_at == p->offset)
         cpuu_buf_add(&x->value, x->email.data, x->email.size);
     else if (kind)
         cpuu_rewrite_value(&x->w, kind, type, p->value, &x->value);

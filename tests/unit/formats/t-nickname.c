@@ -333,6 +333,24 @@ START_TEST(a_person_moves)
 }
 END_TEST
 
+/* Properties may be there twice (a real .nk2 file has such rows): each is a link of its own. */
+START_TEST(two_addresses_in_one_row)
+{
+    cpuu_nick_stream h = head;
+    cpuu_buf in;
+    cpuu_buf_init(&in, 1u << 16);
+    ck_assert(cpuu_nick_begin(&in, &h));
+    cpuu_buf_u32(&in, 3);
+    add_text(&in, 0x3003001f, "first@example.org");
+    add_text(&in, 0x3003001f, OLD_DN);
+    add_text(&in, 0x3003001f, "third@example.org");
+    ck_assert(cpuu_nick_end(&in, &h));
+    laws_identity(blob_of(&in), cpuu_nick_rewrite);
+    ck_assert_uint_eq(laws_relayout(blob_of(&in), cpuu_nick_rewrite), 3);
+    cpuu_buf_free(&in);
+}
+END_TEST
+
 static double seconds(uint32_t rows)
 {
     cpuu_buf in, out;
@@ -408,6 +426,7 @@ int main(void)
     tcase_add_test(c, offsets_of_every_property);
     tcase_add_test(c, nk2_file);
     tcase_add_test(c, a_person_moves);
+    tcase_add_test(c, two_addresses_in_one_row);
     tcase_add_test(c, five_thousand_rows);
     tcase_add_test(c, what_is_refused);
     suite_add_tcase(suite, c);

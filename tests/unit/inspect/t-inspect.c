@@ -135,6 +135,73 @@ START_TEST(own_samples)
 }
 END_TEST
 
+/* Seeds of the other codecs' fuzz targets, whose first byte only chooses the codec there. */
+START_TEST(seeds_of_other_codecs)
+{
+    static const struct {
+        const char *file, *type;
+    } seeds[] = {{"rules/actions0", "ruleactions"},
+                 {"rules/actions1", "extruleactions"},
+                 {"rules/condition0", "rulecondition"},
+                 {"rules/condition1", "extrulecondition"},
+                 {"rules/restriction0", "rulecondition"},
+                 {"rules/restriction2", "restriction"},
+                 {"rules/row2", "properties"},
+                 {"rulestream/bare", "deferaction"},
+                 {"rulestream/defer", "deferaction"},
+                 {"rulestream/stream", "rulestream"},
+                 {"rulestream/unknown", "deferaction"},
+                 {"lists/entries", "entrylist"},
+                 {"lists/flags", "folderflags"},
+                 {"lists/flat", "flatentrylist"},
+                 {"lists/keys", "favkeys"},
+                 {"lists/ref", "folderref"},
+                 {"lists/ref8", "folderref"},
+                 {"lists/ren", "renentryids"},
+                 {"lists/todo", "swappedtodo"},
+                 {"lists/window", "windowstate"}};
+    for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+        char path[4096];
+        uint8_t bytes[8192];
+        snprintf(path, sizeof(path), CPUU_SRCDIR "/tests/fuzz/corpus/%s", seeds[i].file);
+        FILE *f = fopen(path, "rb");
+        ck_assert_msg(f != NULL, "%s", path);
+        size_t n = fread(bytes, 1, sizeof(bytes), f);
+        fclose(f);
+        ck_assert_uint_gt(n, 1);
+        strcpy(path, temporary(bytes + 1, n - 1));
+        check_sound(path, seeds[i].type, false);
+        unlink(path);
+    }
+}
+END_TEST
+
+/* Every kind of EntryID, by its name in the tree. */
+START_TEST(kinds_of_entryids)
+{
+    static const struct {
+        const char *file, *kind;
+    } seeds[] = {{"ab", "address book"}, {"contab", "contact container"},
+                 {"folder", "folder"},   {"message", "message"},
+                 {"oneoff", "one-off"},  {"oneoffa", "one-off"},
+                 {"pst", "PST store"},   {"store1", "store"},
+                 {"store2", "store"},    {"store3", "store"}};
+    for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+        char path[4096], start[64];
+        snprintf(path, sizeof(path), CPUU_SRCDIR "/tests/fuzz/corpus/entryid/%s", seeds[i].file);
+        inspect_options o = {.file = path, .type = "wlink-eid"};
+        json_t *j = run_json(&o, INSPECT_FINE);
+        snprintf(start, sizeof(start), "%s, ", seeds[i].kind);
+        const char *value = text_of(find(json_object_get(j, "tree"), "EntryID"), "value");
+        ck_assert_msg(strncmp(value, start, strlen(start)) == 0, "%s: %s", path, value);
+        json_decref(j);
+        o.verify = true;
+        j = run_json(&o, INSPECT_FINE);
+        json_decref(j);
+    }
+}
+END_TEST
+
 /* What the samples are, which of them are damaged (README of the oracles), and whether the type is
  * found out. */
 static const struct {
@@ -194,6 +261,30 @@ START_TEST(independent_samples)
         total += sound;
     }
     printf("t-inspect: %u independent samples\n", total);
+}
+END_TEST
+
+START_TEST(independent_files)
+{
+    static const struct {
+        const char *file, *type;
+    } files[] = {{"mapi-blobs/worked/xr-rule-stream.bin", "deferaction"},
+                 {"mapi-blobs/worked/store-eid-v3.bin", "entryid"},
+                 {"mapi-blobs/worked/folder-eid.bin", "entryid"},
+                 {"mapi-blobs/worked/pf-favorite-source-key.bin", "sourcekey"},
+                 {"profiles/nk2/plaso_Outlook.NK2", "nickname"},
+                 {"profiles/navxml/stevedep_Outlook2016.redacted.xml", "navxml"},
+                 {"profiles/srs/stevedep_outlook2016_56ba707.srs", "srs"},
+                 {"profiles/srs/insoo223_outlook2003_default_exchange.srs", "srs"},
+                 {"profiles/srs/insoo223_outlook2013_Outlook~1_3431b0f.srs", "srs"}};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        const char *path = oracle_path("t-inspect", files[i].file);
+        char copy[4096];
+        if (!path)
+            return;
+        snprintf(copy, sizeof(copy), "%s", path);
+        check_sound(copy, files[i].type, true);
+    }
 }
 END_TEST
 
@@ -576,7 +667,10 @@ int main(void)
     TCase *c = tcase_create("inspect");
     tcase_set_timeout(c, 120);
     tcase_add_test(c, own_samples);
+    tcase_add_test(c, seeds_of_other_codecs);
+    tcase_add_test(c, kinds_of_entryids);
     tcase_add_test(c, independent_samples);
+    tcase_add_test(c, independent_files);
     tcase_add_test(c, hexadecimal_and_base64);
     tcase_add_test(c, small_values);
     tcase_add_test(c, ews_id);
