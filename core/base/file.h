@@ -17,7 +17,8 @@
  * it). st may be NULL. CPUU_E_NOTFOUND when there is none. */
 cpuu_rc cpuu_file_read(const char *path, cpuu_buf *out, struct stat *st, cpuu_error *err);
 /* Creates or atomically replaces path. A replaced file's owner, mode and extended attributes are
- * kept or the call is refused; a new file gets `mode`. Fault points: "file.write", "file.flush",
+ * kept or the call is refused; a new file gets `mode` and, when root makes it, the
+ * owner of its folder. Fault points: "file.write", "file.flush",
  * "file.rename", "file.dirsync". On failure path is as before (or new, when only the last step, the
  * flush of the folder, failed) and no temporary file is left. */
 cpuu_rc cpuu_file_write(const char *path, const void *data, size_t size, mode_t mode,

@@ -200,12 +200,25 @@ static cpuu_rc copy_identity(int old, const struct stat *st, int fd, const char 
     return CPUU_OK;
 }
 
+/* A file that root makes in a user's folder is the user's, who could not open it otherwise. */
+static cpuu_rc follow_folder(int dir, int fd, const char *path, cpuu_error *err)
+{
+    struct stat st;
+    if (geteuid() != 0)
+        return CPUU_OK;
+    if (fstat(dir, &st) != 0)
+        return cpuu_fail_errno(err, errno, "cannot examine the folder of '%s'", path);
+    if (st.st_uid != 0 && fchown(fd, st.st_uid, st.st_gid) != 0)
+        return cpuu_fail_errno(err, errno, "cannot give '%s' to the owner of its folder", path);
+    return CPUU_OK;
+}
+
 /* Gives the new file the identity of the old one, if there is one. */
 static cpuu_rc take_over(int dir, const char *name, int fd, const char *path, cpuu_error *err)
 {
     int old = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (old < 0 && errno == ENOENT)
-        return CPUU_OK;
+        return follow_folder(dir, fd, path, err);
     if (old < 0 && errno == ELOOP)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "'%s' is a symbolic link; name the file itself",
                          path);

@@ -73,6 +73,9 @@ cpuu_rc cpuu_profile_sections(cpuu_profile *p, const cpuu_account *account, uint
     case CPUU_ROLE_OUTLOOK:
         rc = add_name(&list, CPUU_SECTION_OUTLOOK, arena, err);
         break;
+    case CPUU_ROLE_SEND_RECEIVE:
+        rc = add_name(&list, CPUU_SECTION_SEND_RECEIVE, arena, err);
+        break;
     case CPUU_ROLE_ACCOUNT:
         rc = add_name(&list, account ? account->emsmdb_section : NULL, arena, err);
         break;

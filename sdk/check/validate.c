@@ -60,7 +60,7 @@ const char *cpuu_validate_query(const cpuu_feature *f, const cpuu_query *q)
         return "profile sections are read from the profile, and nothing else is";
     if (q->what < CPUU_ITEMS || q->what > CPUU_SECTIONS)
         return "a query asks for an unknown kind of row";
-    if (q->side == CPUU_PROFILE ? q->role < CPUU_ROLE_MASTER || q->role > CPUU_ROLE_PROVIDERS
+    if (q->side == CPUU_PROFILE ? q->role < CPUU_ROLE_MASTER || q->role > CPUU_ROLE_SEND_RECEIVE
                                 : q->role > CPUU_ROLE_PUBLIC)
         return "a query names an unknown role";
     if (q->role == CPUU_ROLE_PUBLIC && !(f->needs & CPUU_NEED_PUBLIC))

@@ -9,6 +9,7 @@
 /* An open element, and what its children without children of their own said. */
 typedef struct frame {
     cpuu_blob name;
+    uint32_t at;      /* of its start tag */
     uint32_t text_at; /* where its content begins */
     bool plain;       /* nothing but text in it so far */
     cpuu_nav_item span[SPANS];
@@ -18,10 +19,12 @@ typedef struct frame {
 
 typedef struct walk {
     cpuu_reader r;
-    cpuu_nav_cb cb;
+    cpuu_nav_cb cb;                /* may be NULL */
+    cpuu_nav_shortcut_cb shortcut; /* may be NULL */
     void *user;
     cpuu_buf id; /* scratch */
     uint32_t depth;
+    uint32_t inside; /* shortcuts that are open */
     bool had_root;
     frame stack[CPUU_NAV_DEPTH];
 } walk;
@@ -89,7 +92,7 @@ static void flush(walk *x, frame *f)
         }
         item->id = (cpuu_blob){x->id.data, (uint32_t)x->id.size};
         item->kind = link_kind(item);
-        if (!x->cb(x->user, item))
+        if (x->cb && !x->cb(x->user, item))
             cpuu_reader_fail(&x->r, "walk", "stopped");
     }
     f->n_spans = 0;
@@ -215,8 +218,10 @@ static void start_tag(walk *x)
     frame *f = &x->stack[x->depth++];
     memset(f, 0, sizeof(*f));
     f->name = name;
+    f->at = at;
     f->text_at = x->r.pos;
     f->plain = true;
+    x->inside += is(name, "wdLnk");
 }
 
 static void end_tag(walk *x)
@@ -235,6 +240,9 @@ static void end_tag(walk *x)
     }
     flush(x, f);
     x->depth--;
+    if (is(name, "wdLnk") && --x->inside == 0 && x->shortcut && !x->r.failed &&
+        !x->shortcut(x->user, f->at, x->r.pos))
+        cpuu_reader_fail(&x->r, "walk", "stopped");
     if (f->plain && x->depth)
         leaf(x, f - 1, name, f->text_at, (cpuu_blob){x->r.data + f->text_at, at - f->text_at});
 }
@@ -276,13 +284,15 @@ static void character(walk *x)
         x->r.pos++;
 }
 
-bool cpuu_nav_walk(cpuu_blob in, cpuu_nav_cb cb, void *user, cpuu_fmt_error *err)
+static bool run(cpuu_blob in, cpuu_nav_cb cb, cpuu_nav_shortcut_cb shortcut, void *user,
+                cpuu_fmt_error *err)
 {
     walk x;
     memset(&x, 0, sizeof(x));
     cpuu_reader_init(&x.r, in.data, in.size);
     cpuu_buf_init(&x.id, in.size);
     x.cb = cb;
+    x.shortcut = shortcut;
     x.user = user;
     if (starts(&x.r, "\xef\xbb\xbf"))
         x.r.pos = 3;
@@ -296,6 +306,16 @@ bool cpuu_nav_walk(cpuu_blob in, cpuu_nav_cb cb, void *user, cpuu_fmt_error *err
         cpuu_reader_fail(&x.r, "document", "ends too early");
     cpuu_buf_free(&x.id);
     return fmt_done(&x.r, err);
+}
+
+bool cpuu_nav_walk(cpuu_blob in, cpuu_nav_cb cb, void *user, cpuu_fmt_error *err)
+{
+    return run(in, cb, NULL, user, err);
+}
+
+bool cpuu_nav_shortcuts(cpuu_blob in, cpuu_nav_shortcut_cb cb, void *user, cpuu_fmt_error *err)
+{
+    return run(in, NULL, cb, user, err);
 }
 
 /* ---- rewriting ------------------------------------------------------------------------------- */

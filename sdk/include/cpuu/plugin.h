@@ -138,11 +138,12 @@ typedef struct cpuu_name { /* frozen */
 #define CPUU_ROLE_FREEBUSY     17u
 #define CPUU_ROLE_PUBLIC       18u /* root of the public folder tree */
 /* ... and in a profile. */
-#define CPUU_ROLE_MASTER    64u /* the MAPI profile section */
-#define CPUU_ROLE_OUTLOOK   65u /* the Outlook global section */
-#define CPUU_ROLE_ACCOUNT   66u /* EMSMDB section of the account being switched */
-#define CPUU_ROLE_SERVICES  67u /* services whose name equals `filter` */
-#define CPUU_ROLE_PROVIDERS 68u /* providers of the services named `filter` */
+#define CPUU_ROLE_MASTER       64u /* the MAPI profile section */
+#define CPUU_ROLE_OUTLOOK      65u /* the Outlook global section */
+#define CPUU_ROLE_ACCOUNT      66u /* EMSMDB section of the account being switched */
+#define CPUU_ROLE_SERVICES     67u /* services whose name equals `filter` */
+#define CPUU_ROLE_PROVIDERS    68u /* providers of the services named `filter` */
+#define CPUU_ROLE_SEND_RECEIVE 69u /* send/receive settings */
 
 #define CPUU_DEEP   1u /* FOLDERS: the whole subtree */
 #define CPUU_STREAM 2u /* any number of rows in bounded memory: in order, one row lives at a time */

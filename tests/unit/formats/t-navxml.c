@@ -306,6 +306,33 @@ START_TEST(what_is_refused)
 }
 END_TEST
 
+static bool note_shortcut(void *user, uint32_t begin, uint32_t end)
+{
+    char line[32];
+    snprintf(line, sizeof(line), "%u-%u ", begin, end);
+    strcat(user, line);
+    return strlen(user) < 40;
+}
+
+START_TEST(where_shortcuts_are)
+{
+    char found[128] = "";
+    cpuu_fmt_error err = {0, "", ""};
+    ck_assert(cpuu_nav_shortcuts(xml("<w><wdLnk/><a><wdLnk>x</wdLnk >\n<wdLnk a='>'><wdLnk><b/></wdLnk>"
+                                     "</wdLnk></a><!-- <wdLnk></wdLnk> --></w>"),
+                                 note_shortcut, found, &err));
+    ck_assert_str_eq(found, "14-31 32-72 "); /* counted by hand */
+    char many[512] = "<w>";
+    for (int i = 0; i < 20; i++)
+        strcat(many, "<wdLnk></wdLnk>");
+    found[0] = 0;
+    ck_assert(!cpuu_nav_shortcuts(xml(strcat(many, "</w>")), note_shortcut, found, &err));
+    ck_assert_str_eq(err.what, "stopped");
+    ck_assert(!cpuu_nav_shortcuts(xml("<w><wdLnk>"), note_shortcut, found, &err));
+    ck_assert_str_eq(err.what, "ends too early");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("navxml");
@@ -316,6 +343,7 @@ int main(void)
     tcase_add_test(c, unusual_but_sound);
     tcase_add_test(c, order_and_context);
     tcase_add_test(c, what_is_refused);
+    tcase_add_test(c, where_shortcuts_are);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -41,6 +41,11 @@ typedef bool (*cpuu_nav_cb)(void *user, const cpuu_nav_item *item);
 /* Memory: one decoded identifier. */
 bool cpuu_nav_walk(cpuu_blob in, cpuu_nav_cb cb, void *user, cpuu_fmt_error *err);
 
+/* Where each shortcut, <wdLnk>, begins and ends: offsets of its "<" and behind its last ">". Of one
+ * inside another only the outer one is shown. False stops as above. */
+typedef bool (*cpuu_nav_shortcut_cb)(void *user, uint32_t begin, uint32_t end);
+bool cpuu_nav_shortcuts(cpuu_blob in, cpuu_nav_shortcut_cb cb, void *user, cpuu_fmt_error *err);
+
 /* Copies the file with links replaced; new ones are written as upper-case hexadecimal digits. Asked
  * for in the order of the file: CPUU_LINK_EID, and CPUU_LINK_RECORD_KEY for a 16-byte record key.
  */
