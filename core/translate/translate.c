@@ -441,6 +441,28 @@ static decision put_search_key(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
     return d;
 }
 
+static bool has_source_key(const cpuu_folder_list *l, size_t k, cpuu_blob key)
+{
+    cpuu_eid eid;
+    uint8_t have[CPUU_SOURCE_KEY_SIZE];
+    return key.size == sizeof(have) && cpuu_eid_decode(l->items[k].eid, &eid, NULL) &&
+           cpuu_eid_source_key(&eid, have) && memcmp(key.data, have, sizeof(have)) == 0;
+}
+
+/* No folder of the source. */
+static decision foreign_source_key(const cpuu_translate *t, cpuu_blob in)
+{
+    bool closed = false;
+    for (int i = CPUU_OWNER_OWN; i <= CPUU_OWNER_PUBLIC; i++) {
+        const cpuu_owner *w = &t->owners[i];
+        closed |= !w->folders_ok;
+        for (size_t k = 0; w->folders_ok && k < w->target_folders.count; k++)
+            if (has_source_key(&w->target_folders, k, in))
+                return (decision){CPUU_ALREADY, CPUU_WHY_MIGRATED};
+    }
+    return (decision){CPUU_KEPT, closed ? CPUU_WHY_NO_ACCESS : CPUU_WHY_UNKNOWN};
+}
+
 /* A source key says nothing of its store: it is looked for in the own mailbox, then in the public
  * folders; both trees were read. */
 static decision put_source_key(const cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
@@ -448,12 +470,10 @@ static decision put_source_key(const cpuu_translate *t, cpuu_blob in, cpuu_buf *
     for (int i = CPUU_OWNER_OWN; i <= CPUU_OWNER_PUBLIC; i++) {
         const cpuu_owner *w = &t->owners[i];
         for (size_t k = 0; w->folders_ok && k < w->source_folders.count; k++) {
-            cpuu_eid eid, target;
+            cpuu_eid target;
             uint8_t key[CPUU_SOURCE_KEY_SIZE];
             cpuu_buf found;
-            if (!cpuu_eid_decode(w->source_folders.items[k].eid, &eid, NULL) ||
-                !cpuu_eid_source_key(&eid, key) || in.size != sizeof(key) ||
-                memcmp(in.data, key, sizeof(key)) != 0)
+            if (!has_source_key(&w->source_folders, k, in))
                 continue;
             cpuu_buf_init(&found, MAX_LINK);
             decision d = put_mapped_folder(w, w->source_folders.items[k].eid, &found);
@@ -468,7 +488,7 @@ static decision put_source_key(const cpuu_translate *t, cpuu_blob in, cpuu_buf *
             return d;
         }
     }
-    return (decision){CPUU_KEPT, CPUU_WHY_UNKNOWN};
+    return foreign_source_key(t, in);
 }
 
 /* The record key of a store is its mailbox GUID, that of a folder its EntryID (observed). */
