@@ -152,10 +152,17 @@ cpuu_rc CPUU_CALL cpuu_service_change(cpuu_run *run, const cpuu_change *changes,
 
 /* ---- merging --------------------------------------------------------------------------------- */
 
+/* Ids of rules and members are those of one folder: another one may have the same. */
+static bool same_place(const cpuu_change *a, const cpuu_change *b)
+{
+    return (a->what != CPUU_RULES && a->what != CPUU_PERMISSIONS) ||
+           (a->role == b->role && cpuu_blob_same(a->folder, b->folder));
+}
+
 static bool same_object(const cpuu_change *a, const cpuu_change *b)
 {
     return a->verb != CPUU_CREATE && b->verb != CPUU_CREATE && a->what == b->what &&
-           cpuu_blob_same(a->id, b->id);
+           cpuu_blob_same(a->id, b->id) && same_place(a, b);
 }
 
 static bool names_tag(const cpuu_change *c, uint32_t tag)
@@ -475,7 +482,7 @@ static bool written_before(const cpuu_run *run, const cpuu_queued *q)
 {
     for (size_t i = 0; i < run->n_applied; i++) {
         const cpuu_queued *old = &run->queue[i];
-        if (old->merged == i && old->c.what == q->c.what &&
+        if (old->merged == i && old->c.what == q->c.what && same_place(&old->c, &q->c) &&
             (cpuu_blob_same(old->c.id, q->c.id) || cpuu_blob_same(old->result, q->c.id)))
             return true;
     }
@@ -488,7 +495,7 @@ static bool changed_since(cpuu_run *run, const cpuu_queued *q)
     if (q->c.verb == CPUU_CREATE || written_before(run, q))
         return false;
     for (uint32_t i = 0; i < q->n_before; i++) {
-        if (cpuu_run_seen(run, q->c.what, q->c.id, q->before[i].tag, &seen) &&
+        if (cpuu_run_seen(run, q, q->before[i].tag, &seen) &&
             (seen.present != q->before[i].present || !cpuu_blob_same(seen.data, q->before[i].data)))
             return true;
     }

@@ -172,9 +172,9 @@ void CPUU_CALL cpuu_service_rows_close(cpuu_rows *rows);
 cpuu_rc cpuu_reading_names(cpuu_reading *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
                            const uint16_t **out, cpuu_error *err);
 uint32_t cpuu_wire_tag(const uint16_t *ids, uint32_t tag);
-/* What the feature last saw of this object's property at the target; false when it never read it.
- */
-bool cpuu_run_seen(cpuu_run *run, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out);
+/* What the feature last saw of a property of the object that a change is for; false when it never
+ * read it. */
+bool cpuu_run_seen(cpuu_run *run, const cpuu_queued *q, uint32_t tag, cpuu_prop *out);
 /* Brings the shared answers up to date with what a feature has written, or marks them to be fetched
  * again. */
 void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run);

@@ -788,9 +788,20 @@ void CPUU_CALL cpuu_service_rows_close(cpuu_rows *r)
 
 /* ---- what a feature saw, and what it changed ------------------------------------------------- */
 
-static bool seen_in(const cpuu_fetch *f, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out)
+/* Ids of rules and members are those of one folder: another one may have the same. */
+static bool is_of_folder(const cpuu_fetch *f, const cpuu_queued *q)
 {
-    if (!f || !f->is_target || f->rc < 0 || f->q.what != what)
+    cpuu_blob folder = f->q.folder;
+    if (q->c.what != CPUU_RULES && q->c.what != CPUU_PERMISSIONS)
+        return true;
+    if (f->q.role != CPUU_ROLE_NONE && !cpuu_mailbox_role(f->box, f->q.role, &folder))
+        return false;
+    return cpuu_blob_same(folder, q->folder);
+}
+
+static bool seen_in(const cpuu_fetch *f, const cpuu_queued *q, uint32_t tag, cpuu_prop *out)
+{
+    if (!f || !f->is_target || f->rc < 0 || f->q.what != q->c.what || !is_of_folder(f, q))
         return false;
     uint32_t column = 0;
     while (column < f->q.n_tags && f->columns[column] != tag)
@@ -798,7 +809,7 @@ static bool seen_in(const cpuu_fetch *f, uint32_t what, cpuu_blob id, uint32_t t
     if (column == f->q.n_tags)
         return false;
     for (size_t i = 0; i < f->count; i++) {
-        if (f->rows[i].rc < 0 || !cpuu_blob_same(f->rows[i].id, id))
+        if (f->rows[i].rc < 0 || !cpuu_blob_same(f->rows[i].id, q->c.id))
             continue;
         *out = cpuu_prop_of(tag, &f->rows[i].values[column]);
         return true;
@@ -807,14 +818,14 @@ static bool seen_in(const cpuu_fetch *f, uint32_t what, cpuu_blob id, uint32_t t
 }
 
 /* Rows still open come first; a declared read that the feature has closed counts as seen, too. */
-bool cpuu_run_seen(cpuu_run *run, uint32_t what, cpuu_blob id, uint32_t tag, cpuu_prop *out)
+bool cpuu_run_seen(cpuu_run *run, const cpuu_queued *q, uint32_t tag, cpuu_prop *out)
 {
     for (cpuu_rows *r = run->rows; r; r = r->next) {
-        if (seen_in(r->page ? r->page : r->fetch, what, id, tag, out))
+        if (seen_in(r->page ? r->page : r->fetch, q, tag, out))
             return true;
     }
     for (cpuu_fetch *f = run->s->declared; f; f = f->next) {
-        if (seen_in(f, what, id, tag, out))
+        if (seen_in(f, q, tag, out))
             return true;
     }
     return false;

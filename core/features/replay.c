@@ -99,6 +99,13 @@ static cpuu_rc collect(void *user, const cpuu_record *r)
     return decode(p, s);
 }
 
+/* Ids of rules and members are those of one folder: another one may have the same. */
+static bool same_place(const step *a, const step *b)
+{
+    return (a->r.what != CPUU_RULES && a->r.what != CPUU_PERMISSIONS) ||
+           cpuu_blob_same(a->r.folder, b->r.folder);
+}
+
 static bool same_object(const object *o, const step *s)
 {
     const step *a = o->newest;
@@ -106,7 +113,8 @@ static bool same_object(const object *o, const step *s)
         return a->r.kind == s->r.kind && strcmp(a->r.path, s->r.path) == 0;
     if (a->r.what == CPUU_STORE && s->r.what == CPUU_STORE)
         return true;
-    return a->r.what == s->r.what && a->r.id.size && cpuu_blob_same(a->r.id, s->r.id);
+    return a->r.what == s->r.what && a->r.id.size && cpuu_blob_same(a->r.id, s->r.id) &&
+           same_place(a, s);
 }
 
 static cpuu_rc chain(replay *p)
@@ -328,7 +336,7 @@ static bool claimed(const replay *p, const object *me, cpuu_blob id)
 {
     for (const object *o = p->objects; o; o = o->next) {
         if (o != me && !is_file(o) && o->newest->r.what == me->newest->r.what &&
-            cpuu_blob_same(o->id, id))
+            cpuu_blob_same(o->id, id) && same_place(o->newest, me->newest))
             return true;
     }
     return false;

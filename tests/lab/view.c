@@ -156,7 +156,7 @@ static bool special_folders(const lab_view *v, uint32_t tag, lab_val *out)
             list[i] = lab_folder_by_role(v->store, roles[i]);
         return many_eids(v, 0x36D81102, list, 5, out);
     }
-    if (TAG_ID(tag) == 0x36E4) {
+    if (TAG_ID(tag) == 0x36E4 && !lab_props_find(&f->props, 0x36E41102)) {
         const lab_folder *list[4] = {NULL, NULL, NULL,
                                      lab_folder_by_role(v->store, "freebusydata")};
         return many_eids(v, 0x36E41102, list, 4, out);
