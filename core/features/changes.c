@@ -17,6 +17,7 @@
 
 #define MAX_QUEUE 65536u
 #define MAX_BYTES (256u << 20) /* of all that one verb queues and reads */
+#define KEEP_BYTES (1u << 20)  /* values of applied changes that are kept for the shared answers */
 
 /* ---- queueing -------------------------------------------------------------------------------- */
 
@@ -94,15 +95,15 @@ static cpuu_value *copy_values(cpuu_arena *a, const cpuu_value *from, uint32_t n
 
 static cpuu_rc queue_one(cpuu_run *run, const cpuu_change *from, cpuu_error *err)
 {
-    cpuu_arena *a = &run->arena;
-    if (run->n_queue >= MAX_QUEUE || a->used > MAX_BYTES)
+    cpuu_arena *a = &run->arena, *v = &run->values;
+    if (run->n_queue >= MAX_QUEUE || a->used + v->used > MAX_BYTES)
         return cpuu_fail(err, CPUU_E_TOOBIG, "more changes than a feature may queue");
     if (!cpuu_grow(&run->queue, &run->cap_queue, run->n_queue, sizeof(*run->queue)))
         return cpuu_nomem(err);
     cpuu_queued q = {.c = *from, .merged = (uint32_t)run->n_queue};
-    q.c.set = copy_values(a, from->set, from->n_set);
-    q.c.unset = cpuu_arena_dup(a, from->unset, from->n_unset * sizeof(*from->unset));
-    q.c.title = from->title ? cpuu_arena_strdup(a, from->title) : "";
+    q.c.set = copy_values(v, from->set, from->n_set);
+    q.c.unset = cpuu_arena_dup(v, from->unset, from->n_unset * sizeof(*from->unset));
+    q.c.title = from->title ? cpuu_arena_strdup(v, from->title) : "";
     if (!q.c.set || !q.c.unset || !q.c.title || !copy_blob(a, &q.c.folder) ||
         !copy_blob(a, &q.c.id))
         return cpuu_nomem(err);
@@ -183,8 +184,8 @@ static cpuu_rc merge_updates(cpuu_run *run, cpuu_change *into, const cpuu_change
                              cpuu_error *err)
 {
     const uint32_t most = into->n_set + later->n_set, most_unset = into->n_unset + later->n_unset;
-    cpuu_value *set = cpuu_arena_alloc(&run->arena, (most + 1) * sizeof(*set));
-    uint32_t *unset = cpuu_arena_alloc(&run->arena, (most_unset + 1) * sizeof(*unset));
+    cpuu_value *set = cpuu_arena_alloc(&run->values, (most + 1) * sizeof(*set));
+    uint32_t *unset = cpuu_arena_alloc(&run->values, (most_unset + 1) * sizeof(*unset));
     uint32_t n = 0, m = 0;
     if (!set || !unset)
         return cpuu_nomem(err);
@@ -277,8 +278,8 @@ static cpuu_rc folder_of(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
 /* In a dry run no name is created at the target; a tag without an id keeps the feature's own. */
 static cpuu_rc wire_values(cpuu_run *run, const uint16_t *ids, cpuu_queued *q, cpuu_error *err)
 {
-    q->set = cpuu_arena_dup(&run->arena, q->c.set, q->c.n_set * sizeof(*q->set));
-    q->unset = cpuu_arena_dup(&run->arena, q->c.unset, q->c.n_unset * sizeof(*q->unset));
+    q->set = cpuu_arena_dup(&run->values, q->c.set, q->c.n_set * sizeof(*q->set));
+    q->unset = cpuu_arena_dup(&run->values, q->c.unset, q->c.n_unset * sizeof(*q->unset));
     if (!q->set || !q->unset)
         return cpuu_nomem(err);
     for (uint32_t i = 0; i < q->c.n_set + q->c.n_unset; i++) {
@@ -351,7 +352,7 @@ static cpuu_mail_op image_op(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
     if (q->c.verb == CPUU_DELETE)
         return op;
     const uint32_t n = q->c.n_set + q->c.n_unset;
-    uint32_t *tags = cpuu_arena_alloc(&run->arena, (n + 1) * sizeof(*tags));
+    uint32_t *tags = cpuu_arena_alloc(&run->values, (n + 1) * sizeof(*tags));
     if (!tags) {
         cpuu_nomem(err);
         return op;
@@ -385,12 +386,12 @@ static bool listed_already(const cpuu_run *run, size_t i, size_t *same)
 
 static cpuu_rc keep_ids(cpuu_run *run, cpuu_queued *q, const cpuu_mail_rows *rows, cpuu_error *err)
 {
-    q->ids_before = cpuu_arena_alloc(&run->arena, (rows->count + 1) * sizeof(*q->ids_before));
+    q->ids_before = cpuu_arena_alloc(&run->values, (rows->count + 1) * sizeof(*q->ids_before));
     if (!q->ids_before)
         return cpuu_nomem(err);
     for (size_t i = 0; i < rows->count; i++) {
         q->ids_before[i] = rows->items[i].id;
-        if (!copy_blob(&run->arena, &q->ids_before[i]))
+        if (!copy_blob(&run->values, &q->ids_before[i]))
             return cpuu_nomem(err);
     }
     q->n_ids_before = (uint32_t)rows->count;
@@ -405,7 +406,7 @@ static cpuu_rc keep_image(cpuu_run *run, cpuu_queued *q, const cpuu_mail_op *op,
         return CPUU_OK;
     }
     const uint32_t n = op->n_tags ? op->n_tags : row->n_values;
-    q->before = cpuu_arena_alloc(&run->arena, (n + 1) * sizeof(*q->before));
+    q->before = cpuu_arena_alloc(&run->values, (n + 1) * sizeof(*q->before));
     if (!q->before)
         return cpuu_nomem(err);
     for (uint32_t i = 0; i < n; i++) {
@@ -416,7 +417,7 @@ static cpuu_rc keep_image(cpuu_run *run, cpuu_queued *q, const cpuu_mail_op *op,
             p.tag = (p.tag & 0xffff0000u) | (v->tag & 0xffffu);
         if (!p.present && !op->n_tags)
             continue;
-        if (!copy_blob(&run->arena, &p.data))
+        if (!copy_blob(&run->values, &p.data))
             return cpuu_nomem(err);
         q->before[q->n_before++] = p;
     }
@@ -492,12 +493,12 @@ static bool written_before(const cpuu_run *run, const cpuu_queued *q)
 static bool changed_since(cpuu_run *run, const cpuu_queued *q)
 {
     cpuu_prop seen;
-    if (q->c.verb == CPUU_CREATE || written_before(run, q))
+    if (q->c.verb == CPUU_CREATE)
         return false;
     for (uint32_t i = 0; i < q->n_before; i++) {
         if (cpuu_run_seen(run, q, q->before[i].tag, &seen) &&
             (seen.present != q->before[i].present || !cpuu_blob_same(seen.data, q->before[i].data)))
-            return true;
+            return !written_before(run, q);
     }
     return false;
 }
@@ -854,12 +855,31 @@ cpuu_rc cpuu_run_flush(cpuu_run *run, cpuu_error *err)
     return rc;
 }
 
+/* What only the flush needed. Ids and results stay: later changes may name them. */
+static void forget_values(cpuu_run *run)
+{
+    if (run->values.used < KEEP_BYTES)
+        return;
+    for (size_t i = 0; i < run->n_queue; i++) {
+        cpuu_queued *q = &run->queue[i];
+        q->c.title = "";
+        q->c.set = q->set = NULL;
+        q->c.unset = q->unset = NULL;
+        q->c.n_set = q->c.n_unset = q->n_before = q->n_ids_before = 0;
+        q->before = NULL;
+        q->ids_before = NULL;
+        q->forgotten = true;
+    }
+    cpuu_arena_free(&run->values);
+}
+
 cpuu_rc CPUU_CALL cpuu_service_flush(cpuu_run *run)
 {
     cpuu_error err = CPUU_ERROR_INIT;
     cpuu_rc rc = cpuu_run_beat(run);
     if (rc == CPUU_OK)
         rc = cpuu_run_flush(run, &err);
+    forget_values(run);
     if (rc < 0)
         return err.rc ? cpuu_run_problem(run, &err) : rc;
     return cpuu_run_beat(run);

@@ -107,6 +107,7 @@ struct cpuu_rows {
     bool own;
     cpuu_fetch *page; /* CPUU_STREAM: the rows around the current one */
     size_t page_start;
+    uint32_t page_size; /* rows of the next page */
     cpuu_arena arena; /* values with the feature's own tags */
     struct cpuu_rows *next, **link;
 };
@@ -117,6 +118,7 @@ typedef struct cpuu_queued {
     cpuu_change c; /* deep copy; tags as the feature wrote them */
     uint32_t merged;
     bool applied;
+    bool forgotten; /* applied; values and before-image were given back */
     cpuu_rc rc;
     cpuu_blob result;  /* CREATE: new id */
     cpuu_blob folder;  /* EntryID of the folder it lives in; empty for STORE and SECTIONS */
@@ -137,6 +139,7 @@ struct cpuu_run {
     uint32_t needs; /* what this verb may do: of the feature's needs */
     int64_t span;
     cpuu_arena arena; /* lives until the verb returns */
+    cpuu_arena values; /* of queued changes: given back after a flush when there are many */
     cpuu_rows *rows;
     cpuu_queued *queue;
     size_t n_queue, cap_queue, n_applied;

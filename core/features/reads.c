@@ -13,7 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PAGE 32u /* rows of a streamed query held at a time */
+/* Rows of a streamed query held at a time: few at first, more while they are small. */
+#define FIRST_PAGE 32u
+#define LARGEST_PAGE 1024u
+#define PAGE_GROWS   (1u << 20) /* bytes: below this the next page is twice as long, ... */
+#define PAGE_SHRINKS (4u << 20) /* ... above this half as long */
 
 static cpuu_rc fetch_failed(cpuu_fetch *f, cpuu_rc rc, const char *why)
 {
@@ -622,6 +626,7 @@ static cpuu_rc open_rows(cpuu_run *run, const cpuu_query *q, cpuu_rows **out, cp
     }
     *out = r;
     if (q->flags & CPUU_STREAM) {
+        r->page_size = FIRST_PAGE;
         r->page = fetch_new(run->f, q);
         if (!r->page)
             return cpuu_nomem(err);
@@ -703,22 +708,38 @@ static const cpuu_value *feature_values(cpuu_rows *r, const cpuu_fetch *f, const
     return values;
 }
 
+/* An empty page in place of the last one; rows handed out from that are no longer valid. */
+static cpuu_rc new_page(cpuu_rows *r, size_t start, cpuu_error *err)
+{
+    cpuu_fetch *old = r->page;
+    if (old->count && old->arena.used < PAGE_GROWS && r->page_size < LARGEST_PAGE)
+        r->page_size *= 2;
+    else if (old->arena.used > PAGE_SHRINKS && r->page_size > 1)
+        r->page_size /= 2;
+    cpuu_fetch *fresh = fetch_new(old->feature, &old->q);
+    if (!fresh)
+        return cpuu_nomem(err);
+    fetch_free(old);
+    cpuu_arena_free(&r->arena);
+    r->page = fresh;
+    r->page_start = start;
+    fresh->box = r->fetch->box;
+    fresh->is_target = r->fetch->is_target;
+    return CPUU_OK;
+}
+
 /* Reads the page of a streamed query that starts at `start`. */
 static cpuu_rc load_page(cpuu_rows *r, size_t start, cpuu_error *err)
 {
-    cpuu_fetch *f = r->page;
-    cpuu_blob ids[PAGE];
+    cpuu_blob ids[LARGEST_PAGE];
     uint32_t n = 0;
-    for (size_t i = start; i < r->fetch->count && n < PAGE; i++)
+    cpuu_rc rc = new_page(r, start, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = start; i < r->fetch->count && n < r->page_size; i++)
         ids[n++] = r->fetch->rows[i].id;
-    cpuu_fetch *fresh = fetch_new(f->feature, &f->q);
-    if (!fresh)
-        return cpuu_nomem(err);
-    fetch_free(f);
-    r->page = f = fresh;
-    r->page_start = start;
-    f->box = r->fetch->box;
-    cpuu_rc rc = fetch_columns(r->run->s, f, err);
+    cpuu_fetch *f = r->page;
+    rc = fetch_columns(r->run->s, f, err);
     if (rc < 0 || f->done)
         return rc < 0 ? rc : cpuu_fail(err, f->rc, "%s", f->problem);
     cpuu_mail_op op = read_op(f);
@@ -950,7 +971,7 @@ void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run)
             continue;
         for (cpuu_fetch *f = s->declared; f; f = f->next) {
             if (touches(f, q) && !f->stale)
-                f->stale = !patch_fetch(f, q);
+                f->stale = q->forgotten || !patch_fetch(f, q);
         }
     }
 }

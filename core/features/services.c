@@ -38,6 +38,7 @@ void cpuu_run_end(cpuu_run *run)
         cpuu_service_rows_close(run->rows);
     cpuu_free(run->queue);
     cpuu_arena_free(&run->arena);
+    cpuu_arena_free(&run->values);
     memset(run, 0, sizeof(*run));
 }
 

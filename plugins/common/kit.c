@@ -208,6 +208,20 @@ uint32_t kit_settle(const kit_links *l, uint32_t first, uint32_t n, bool *rewrit
     return decides;
 }
 
+bool kit_grow(void *array, uint32_t *cap, uint32_t count, size_t element)
+{
+    void **a = array;
+    if (count < *cap)
+        return true;
+    const uint32_t room = *cap ? 2 * *cap : 32;
+    void *p = cpuu_fmt_realloc(*a, (size_t)room * element);
+    if (!p)
+        return false;
+    *a = p;
+    *cap = room;
+    return true;
+}
+
 /* ---- pool ------------------------------------------------------------------------------------ */
 
 #define CHUNK 65536u

@@ -53,6 +53,9 @@ void kit_links_free(kit_links *l);
  */
 uint32_t kit_settle(const kit_links *l, uint32_t first, uint32_t n, bool *rewrite);
 
+/* Room for one more element of an array; false, and the array unchanged, when out of memory. */
+bool kit_grow(void *array, uint32_t *cap, uint32_t count, size_t element);
+
 /* ---- memory that is given back at once ---------------------------------------------------------- */
 
 typedef struct kit_pool {

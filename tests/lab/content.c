@@ -108,7 +108,7 @@ static char *take_word(const char **p)
 
 static void split(content_line *l, const char *p)
 {
-    l->words = lab_calloc(CONTENT_MAX_WORDS, sizeof(*l->words));
+    l->words = lab_calloc(strlen(p) / 2 + 2, sizeof(*l->words));
     while (*p && l->n_words < CONTENT_MAX_WORDS) {
         while (*p && strchr(" \t", *p))
             p++;

@@ -44,6 +44,12 @@ bool content_prop(content *c, const content_line *l, size_t first, lab_props *ba
 bool content_rule(content *c, const content_line *l, lab_props **bag);
 /* One-off EntryID from "display|type|address". */
 bool content_one_off(content *c, cpuu_buf *b, const char *text);
+/* Wrapped member of a personal list that is an e-mail address of a contact. */
+bool content_member_message(content *c, cpuu_buf *b, const char *label);
+/* Stream of a personal list: "user=display|type|address;user=..." */
+bool content_list_stream(content *c, const content_line *l, cpuu_buf *b, const char *text);
+void content_member(cpuu_buf *b, const lab_user *u);
+bool content_message(content *c, cpuu_buf *b, const char *label, bool short_id);
 /* Parts of an AutoComplete list: what is nick, nickrow, nickfill or nickend. */
 bool content_nick(content *c, const content_line *l, cpuu_buf *b, const char *what,
                   const char *text);

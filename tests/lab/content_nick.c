@@ -1,7 +1,9 @@
 /*
- * AutoComplete lists of the content file: nick:ROWS, then ROWS times nickrow: or one nickfill:, then
+ * Larger values of the content file, written without the product's codecs.
+ *
+ * Personal lists: liststream: and membermsg:, [MS-OXOCNTC] 2.2.2.2.4. AutoComplete lists: nick:ROWS, then ROWS times nickrow: or one nickfill:, then
  * nickend. Layout: Outlook MAPI reference, "Autocomplete stream"; properties of a row and their order
- * as in a list written by Outlook. Written without the product's codec.
+ * as in a list written by Outlook.
  */
 #include "tests/lab/content.h"
 
@@ -134,4 +136,69 @@ bool content_nick(content *c, const content_line *l, cpuu_buf *b, const char *wh
     cpuu_buf_u32(b, 12);
     cpuu_buf_u32(b, 1);
     return cpuu_buf_u32(b, (uint32_t)strtoul(text, NULL, 0));
+}
+
+/* ---- personal lists -------------------------------------------------------------------------- */
+
+bool content_member_message(content *c, cpuu_buf *b, const char *label)
+{
+    static const uint8_t head[21] = {0,    0,    0,    0,    0xC0, 0x91, 0xAD, 0xD3, 0x51, 0x9D, 0xCF,
+                                     0x11, 0xA4, 0xA9, 0x00, 0xAA, 0x00, 0x47, 0xFA, 0xA4, 0xC3};
+    cpuu_buf_add(b, head, sizeof(head));
+    return content_message(c, b, label, false);
+}
+
+static void add_sized(cpuu_buf *b, const cpuu_buf *part)
+{
+    cpuu_buf_u32(b, (uint32_t)part->size);
+    cpuu_buf_add(b, part->data, part->size);
+}
+
+static bool list_member(content *c, const content_line *l, char *text, cpuu_buf *out, size_t sums[2])
+{
+    char *oneoff = strchr(text, '=');
+    cpuu_buf eid, stand_in;
+    if (!oneoff)
+        return content_fail(c, "liststream: needs user=display|type|address");
+    *oneoff++ = 0;
+    lab_user *u = content_user(c, l, text);
+    cpuu_buf_init(&eid, 65536);
+    cpuu_buf_init(&stand_in, 65536);
+    bool ok = u && content_one_off(c, &stand_in, oneoff);
+    if (ok) {
+        content_member(&eid, u);
+        add_sized(out, &eid);
+        add_sized(out, &stand_in);
+        cpuu_buf_u32(out, 0);
+        sums[0] += eid.size;
+        sums[1] += stand_in.size;
+    }
+    cpuu_buf_free(&eid);
+    cpuu_buf_free(&stand_in);
+    return ok;
+}
+
+bool content_list_stream(content *c, const content_line *l, cpuu_buf *b, const char *text)
+{
+    char *copy = lab_strdup(text), *rest = copy;
+    cpuu_buf members;
+    size_t sums[2] = {0, 0};
+    uint32_t n = 0;
+    bool ok = true;
+    cpuu_buf_init(&members, 4u << 20);
+    for (char *one; ok && (one = strsep(&rest, ";")); n++)
+        ok = list_member(c, l, one, &members, sums);
+    cpuu_buf_u16(b, 1);
+    cpuu_buf_u16(b, 0);
+    cpuu_buf_u32(b, 0x00050000); /* build */
+    cpuu_buf_u32(b, 1);
+    cpuu_buf_u32(b, n);
+    cpuu_buf_u32(b, (uint32_t)sums[0]);
+    cpuu_buf_u32(b, (uint32_t)sums[1]);
+    cpuu_buf_u32(b, 0);
+    cpuu_buf_add(b, members.data, members.size);
+    cpuu_buf_u64(b, 0);
+    cpuu_buf_free(&members);
+    cpuu_free(copy);
+    return ok;
 }

@@ -105,7 +105,7 @@ bool content_one_off(content *c, cpuu_buf *b, const char *text)
 }
 
 /* Wrapped member of a personal list, [MS-OXOCNTC] 2.2.2.2.4.1.1: a user of the address list. */
-static void add_wrapped(cpuu_buf *b, const lab_user *u)
+void content_member(cpuu_buf *b, const lab_user *u)
 {
     static const uint8_t provider[16] = {0xC0, 0x91, 0xAD, 0xD3, 0x51, 0x9D, 0xCF, 0x11,
                                          0xA4, 0xA9, 0x00, 0xAA, 0x00, 0x47, 0xFA, 0xA4};
@@ -115,7 +115,7 @@ static void add_wrapped(cpuu_buf *b, const lab_user *u)
     lab_put_ab_eid(b, u->dn, lab_display_type(u));
 }
 
-static bool add_message(content *c, cpuu_buf *b, const char *label, bool short_id)
+bool content_message(content *c, cpuu_buf *b, const char *label, bool short_id)
 {
     for (size_t i = 0; i < c->n_labels; i++)
         if (strcmp(c->labels[i].name, label) == 0) {
@@ -157,7 +157,7 @@ static bool add_of_user(content *c, const content_line *l, cpuu_buf *b, const ch
     if (strcmp(what, "ab") == 0)
         lab_put_ab_eid(b, u->dn, lab_display_type(u));
     else if (strcmp(what, "member") == 0)
-        add_wrapped(b, u);
+        content_member(b, u);
     else if (strcmp(what, "searchkey") == 0)
         lab_put_search_key(b, "EX", u->dn);
     else if (!u->store)
@@ -206,10 +206,14 @@ static bool add_binary(content *c, const content_line *l, cpuu_buf *b, const cha
     }
     if (strcmp(what, "oneoff") == 0)
         return content_one_off(c, b, rest);
+    if (strcmp(what, "membermsg") == 0)
+        return content_member_message(c, b, rest);
+    if (strcmp(what, "liststream") == 0)
+        return content_list_stream(c, l, b, rest);
     if (strncmp(what, "nick", 4) == 0)
         return content_nick(c, l, b, what, rest);
     if (strcmp(what, "msg") == 0)
-        return add_message(c, b, rest, false);
+        return content_message(c, b, rest, false);
     if (strcmp(what, "guid") == 0)
         return (cpuu_guid_parse(guid, rest) && cpuu_buf_add(b, guid, 16)) ||
                content_fail(c, "'%s' is no GUID", rest);
@@ -223,7 +227,7 @@ static bool add_binary(content *c, const content_line *l, cpuu_buf *b, const cha
         return f && cpuu_buf_u64(b, lab_id(f->store, f->counter));
     }
     if (strcmp(what, "mid") == 0)
-        return add_message(c, b, rest, true);
+        return content_message(c, b, rest, true);
     if (strcmp(what, "fill") == 0) {
         for (unsigned long i = 0, n = strtoul(rest, NULL, 0); i < n; i++)
             cpuu_buf_u8(b, (uint8_t)(i * 7));
