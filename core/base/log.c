@@ -9,16 +9,17 @@ void cpuu_logf(cpuu_log *log, cpuu_level level, const char *fmt, ...)
     if (!log)
         return;
     char fixed[1024];
+    char *line = fixed, *text = NULL;
     va_list ap;
     va_start(ap, fmt);
-    char *text = cpuu_vasprintf(fmt, ap);
+    int n = vsnprintf(fixed, sizeof(fixed), fmt, ap);
     va_end(ap);
-    if (!text) { /* out of memory: a cut line is better than none */
+    if (n >= (int)sizeof(fixed)) { /* out of memory: a cut line is better than none */
         va_start(ap, fmt);
-        vsnprintf(fixed, sizeof(fixed), fmt, ap);
+        text = cpuu_vasprintf(fmt, ap);
         va_end(ap);
+        line = text ? text : fixed;
     }
-    char *line = text ? text : fixed;
     for (char *p = line; *p; p++) {
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             *p = ' ';

@@ -482,7 +482,7 @@ START_TEST(a_dry_run_says_all_and_changes_nothing)
     ck_assert_msg(strstr(about("MockFiles"), "{(file): 5 bytes -> 3 bytes}"), "%s", reported);
     ck_assert_msg(strstr(about("MockFiles"), "{(file): 5 bytes -> -}"), "%s", reported);
     ck_assert_msg(strstr(about("MockFiles"), "{(file): - -> 3 bytes}"), "%s", reported);
-    ck_assert_msg(strstr(about("MockProfile"), "{0x3001001F: old -> new name}"), "%s", reported);
+    ck_assert_msg(strstr(about("MockProfile"), "{display name: old -> new name}"), "%s", reported);
     ck_assert_int_ne(access(state_dir, F_OK), 0);
 }
 END_TEST
