@@ -324,6 +324,8 @@ static cpuu_rc create_info(const delegates *x, change_set *c)
         rc = x->job.host->flush(x->job.run);
     if (rc == CPUU_OK)
         rc = x->job.host->result(x->job.run, ticket, &made);
+    if (rc != CPUU_OK && rc != CPUU_E_STOP)
+        return x->job.host->fail(x->job.run, rc, "make the list of delegates", "Freebusy Data");
     if (rc == CPUU_OK)
         rc = point_at(x, A_INBOX, made.id);
     return rc == CPUU_OK ? point_at(x, A_ROOT, made.id) : rc;

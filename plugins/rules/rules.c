@@ -207,6 +207,8 @@ static cpuu_rc settle_templates(rules *x)
     }
     if (rc == CPUU_OK && any)
         rc = x->job.host->flush(x->job.run);
+    if (rc != CPUU_OK && rc != CPUU_E_STOP)
+        return x->job.host->fail(x->job.run, rc, "copy the reply templates", "Inbox");
     for (uint32_t i = 0; i < x->job.n_templates && rc == CPUU_OK; i++) {
         if (kit_relink_find(&x->job.links, CPUU_LINK_EID, x->templates[i].id))
             answer_template(x, i);
