@@ -1,4 +1,7 @@
-/* The JSON report, described in cpuu-json(5). The one user of jansson. */
+/*
+ * The JSON report, described in cpuu-json(5). The one user of jansson. Links and changes, of which there
+ * can be a hundred thousand, wait in a temporary file; everything else is kept in memory.
+ */
 #include "config.h"
 
 #include "report/private.h"
@@ -18,7 +21,9 @@ struct cpuu_json {
     json_t *profile; /* the current one; borrowed from profiles */
     json_t *feature; /* the current one; borrowed from the profile */
     json_t *totals;
-    bool failed; /* out of memory at some point */
+    FILE *spool;      /* elements of long arrays, one in a line; without a name, made when needed */
+    long spool_size;
+    bool failed;      /* out of memory, or of disk, at some point */
 };
 
 /* ---- helpers --------------------------------------------------------------------------------- */
@@ -78,6 +83,37 @@ static json_t *array_in(cpuu_json *j, json_t *object, const char *key)
     if (!json_object_get(object, key))
         put(j, object, key, json_array());
     return json_object_get(object, key);
+}
+
+/* Extends the last piece of a spooled array, or begins one: the array holds start and end of each. */
+static void add_piece(cpuu_json *j, json_t *array, long start, long end)
+{
+    const size_t n = json_array_size(array);
+    json_t *last = n ? json_array_get(array, n - 1) : NULL;
+    if (last && json_integer_value(last) == start) {
+        if (json_integer_set(last, end) != 0)
+            j->failed = true;
+    } else if (json_array_append_new(array, json_integer(start)) != 0 ||
+               json_array_append_new(array, json_integer(end)) != 0) {
+        j->failed = true;
+    }
+}
+
+/* Steals the element. */
+static void append_spooled(cpuu_json *j, json_t *array, json_t *element)
+{
+    char *text = j->failed ? NULL : json_dumps(element, 0);
+    json_decref(element);
+    if (text && !j->spool)
+        j->spool = tmpfile();
+    if (!text || !j->spool || fputs(text, j->spool) < 0 || fputc('\n', j->spool) < 0) {
+        j->failed = true;
+    } else {
+        const long end = j->spool_size + (long)strlen(text) + 1;
+        add_piece(j, array, j->spool_size, end);
+        j->spool_size = end;
+    }
+    cpuu_free(text);
 }
 
 static void count(cpuu_json *j, const char *group, const char *word)
@@ -160,6 +196,8 @@ void cpuu_json_free(cpuu_json *j)
     if (!j)
         return;
     json_decref(j->root);
+    if (j->spool)
+        fclose(j->spool);
     cpuu_free(j);
 }
 
@@ -234,12 +272,13 @@ void cpuu_json_link(cpuu_json *j, uint32_t outcome, uint32_t reason, const char 
 {
     if (!j)
         return;
-    json_t *link = append(j, array_in(j, j->feature ? j->feature : j->profile, "links"));
+    json_t *link = json_object();
     put_text(j, link, "title", title);
     put_text(j, link, "outcome", cpuu_outcome_word(outcome));
     put_text(j, link, "reason", cpuu_reason_word(reason));
     put_text(j, link, "before", before);
     put_text(j, link, "after", after);
+    append_spooled(j, array_in(j, j->feature ? j->feature : j->profile, "links"), link);
     count(j, "links", cpuu_outcome_word(outcome));
 }
 
@@ -248,13 +287,14 @@ void cpuu_json_change(cpuu_json *j, const char *where, const char *name, const c
 {
     if (!j)
         return;
-    json_t *change = append(j, array_in(j, j->profile, "changes"));
+    json_t *change = json_object();
     put_text(j, change, "feature", json_string_value(json_object_get(j->feature, "name")));
     put_text(j, change, "where", where);
     put_text(j, change, "name", name);
     put_text(j, change, "before", before);
     put_text(j, change, "after", after);
     put_text(j, change, "mark", cpuu_mark_word(mark));
+    append_spooled(j, array_in(j, j->profile, "changes"), change);
     count(j, "changes", cpuu_mark_word(mark));
 }
 
@@ -292,17 +332,177 @@ static void put_end(cpuu_json *j, const cpuu_json_end *end)
     put(j, j->root, "exit", exit);
 }
 
+#define OUT_BYTES 65536u
+
+typedef struct output {
+    cpuu_json *j;
+    cpuu_replace *file; /* NULL = standard output */
+    char bytes[OUT_BYTES];
+    size_t n;
+    cpuu_rc rc;
+    cpuu_error *err;
+} output;
+
+static void out_flush(output *o)
+{
+    if (o->rc == CPUU_OK && o->file)
+        o->rc = cpuu_replace_write(o->file, o->bytes, o->n, o->err);
+    else if (o->rc == CPUU_OK && fwrite(o->bytes, 1, o->n, stdout) != o->n)
+        o->rc = cpuu_fail(o->err, CPUU_E_IO,
+                          "the JSON report cannot be written to standard output");
+    o->n = 0;
+}
+
+static void out_char(output *o, int c)
+{
+    if (o->n == OUT_BYTES)
+        out_flush(o);
+    o->bytes[o->n++] = (char)c;
+}
+
+static void out_text(output *o, const char *text)
+{
+    while (*text)
+        out_char(o, *text++);
+}
+
+static void out_line(output *o, unsigned depth)
+{
+    out_char(o, '\n');
+    for (unsigned i = 0; i < 2 * depth; i++)
+        out_char(o, ' ');
+}
+
+static void out_scalar(output *o, const json_t *value)
+{
+    char *text = json_dumps(value, JSON_ENCODE_ANY);
+    if (text)
+        out_text(o, text);
+    else if (o->rc == CPUU_OK)
+        o->rc = cpuu_nomem(o->err);
+    cpuu_free(text);
+}
+
+/* The lines of the pieces, with commas between them. */
+static void out_spooled(output *o, const json_t *array, unsigned depth)
+{
+    bool between = false;
+    for (size_t i = 0; i + 1 < json_array_size(array) && o->rc == CPUU_OK; i += 2) {
+        const long start = (long)json_integer_value(json_array_get(array, i));
+        const long end = (long)json_integer_value(json_array_get(array, i + 1));
+        int c = 0;
+        if (fseek(o->j->spool, start, SEEK_SET) != 0)
+            c = EOF;
+        for (long at = start; at < end && c != EOF; at++) {
+            if (at == start || c == '\n') {
+                if (between)
+                    out_char(o, ',');
+                out_line(o, depth + 1);
+                between = true;
+            }
+            c = fgetc(o->j->spool);
+            if (c != '\n' && c != EOF)
+                out_char(o, c);
+        }
+        if (c == EOF && o->rc == CPUU_OK)
+            o->rc = cpuu_fail(o->err, CPUU_E_IO, "the JSON report cannot be put together: "
+                                                 "its temporary file cannot be read");
+    }
+}
+
+static void out_value(output *o, json_t *value, unsigned depth);
+
+static void out_array(output *o, json_t *array, unsigned depth)
+{
+    const size_t n = json_array_size(array);
+    out_char(o, '[');
+    if (json_is_integer(json_array_get(array, 0))) { /* only pieces are integers */
+        out_spooled(o, array, depth);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            if (i)
+                out_char(o, ',');
+            out_line(o, depth + 1);
+            out_value(o, json_array_get(array, i), depth + 1);
+        }
+    }
+    if (n)
+        out_line(o, depth);
+    out_char(o, ']');
+}
+
+static void out_object(output *o, json_t *object, unsigned depth)
+{
+    const char *key;
+    json_t *value;
+    bool between = false;
+    out_char(o, '{');
+    json_object_foreach(object, key, value)
+    {
+        json_t *name = json_string(key);
+        if (between)
+            out_char(o, ',');
+        between = true;
+        out_line(o, depth + 1);
+        out_scalar(o, name);
+        out_text(o, ": ");
+        out_value(o, value, depth + 1);
+        json_decref(name);
+    }
+    if (between)
+        out_line(o, depth);
+    out_char(o, '}');
+}
+
+static void out_value(output *o, json_t *value, unsigned depth)
+{
+    if (json_is_object(value))
+        out_object(o, value, depth);
+    else if (json_is_array(value))
+        out_array(o, value, depth);
+    else
+        out_scalar(o, value);
+}
+
+/* Everything, to the file or to standard output. */
+static cpuu_rc out_all(cpuu_json *j, cpuu_replace *file, cpuu_error *err)
+{
+    output *o = cpuu_calloc(1, sizeof(*o));
+    if (!o)
+        return cpuu_nomem(err);
+    o->j = j;
+    o->file = file;
+    o->err = err;
+    out_value(o, j->root, 0);
+    if (!file)
+        out_char(o, '\n');
+    out_flush(o);
+    cpuu_rc rc = o->rc;
+    if (rc == CPUU_OK && !file && fflush(stdout) != 0)
+        rc = cpuu_fail(err, CPUU_E_IO, "the JSON report cannot be written to standard output");
+    cpuu_free(o);
+    return rc;
+}
+
 cpuu_rc cpuu_json_write(cpuu_json *j, const char *path, const cpuu_json_end *end, cpuu_error *err)
 {
+    static const cpuu_replace_points points = {"file.write", "file.flush", "file.rename",
+                                               "file.dirsync"};
+    cpuu_replace file;
     put_end(j, end);
-    char *text = j->failed ? NULL : json_dumps(j->root, JSON_INDENT(2));
-    if (!text)
-        return cpuu_fail(err, CPUU_E_NOMEM, "the JSON report is not written: out of memory");
-    cpuu_rc rc = CPUU_OK;
-    if (strcmp(path, "-") != 0)
-        rc = cpuu_file_write(path, text, strlen(text), 0600, err);
-    else if (puts(text) < 0 || fflush(stdout) != 0)
-        rc = cpuu_fail(err, CPUU_E_IO, "the JSON report cannot be written to standard output");
-    cpuu_free(text);
+    if (j->failed || (j->spool && fflush(j->spool) != 0))
+        return cpuu_fail(err, CPUU_E_NOMEM,
+                         "the JSON report is not written: out of memory or of room for temporary files");
+    if (strcmp(path, "-") == 0)
+        return out_all(j, NULL, err);
+    cpuu_rc rc = cpuu_replace_begin(&file, path, 0600, false, &points, err);
+    if (rc != CPUU_OK)
+        return rc;
+    rc = out_all(j, &file, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_replace_flush(&file, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_replace_rename(&file, err);
+    cpuu_replace_end(&file);
     return rc;
 }
