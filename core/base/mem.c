@@ -111,7 +111,10 @@ void *cpuu_arena_alloc(cpuu_arena *a, size_t n)
     size_t need = (n + align - 1) / align * align;
     struct cpuu_arena_chunk *c = a->head;
     if (!c || need > c->size - c->used) {
-        size_t size = need > 4096 ? need : 4096;
+        /* Small at first: there is one arena for each of many thousand rows. */
+        size_t size = !c ? 512 : c->size < 8192 ? 2 * c->size : 16384;
+        if (size < need)
+            size = need;
         c = cpuu_calloc(1, sizeof(*c) + size);
         if (!c)
             return NULL;
