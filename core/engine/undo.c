@@ -52,7 +52,7 @@ static cpuu_rc keep_discarded(cpuu_job *job, cpuu_error *err)
 {
     cpuu_buf now;
     cpuu_buf_init(&now, 64u << 20);
-    cpuu_rc rc = cpuu_profile_image(job->profile, &now, err);
+    cpuu_rc rc = cpuu_profile_image(job->profile, NULL, &now, err);
     if (rc == CPUU_OK)
         rc = cpuu_journal_put(job->journal, "discarded", now.data, now.size, err);
     if (rc == CPUU_OK)

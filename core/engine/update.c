@@ -162,26 +162,26 @@ static void report_identities(cpuu_job *job)
 /* ---- changing -------------------------------------------------------------------------------- */
 
 /* The switch is rehearsed before anything is written anywhere: a profile that cannot be switched must
- * not cost a mailbox change. */
+ * not cost a mailbox change. Its edits stay staged: the backup must know what they touch. */
 static cpuu_rc rehearse(cpuu_job *job, const cpuu_account *account, cpuu_error *err)
 {
     cpuu_identity source = {.smtp = job->source_smtp, .legacy_dn = job->source_dn};
     cpuu_identity target = {.smtp = job->target_smtp, .legacy_dn = job->target_dn,
                             .display_name = job->target_name};
     cpuu_switch_options o = {.disable_scp = !job->e->settings->do_not_modify_exclude_scp};
-    size_t savepoint = job->edits.count;
     cpuu_rc rc = cpuu_profile_switch(job->profile, account, &source, &target, &o, &job->edits, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_reg_check(job->reg, &job->edits, err);
-    cpuu_edits_truncate(&job->edits, savepoint);
-    return rc;
+    return rc == CPUU_OK ? cpuu_reg_check(job->reg, &job->edits, err) : rc;
 }
 
 static cpuu_rc begin_journal(cpuu_job *job, cpuu_error *err)
 {
     cpuu_buf image;
+    cpuu_profile *before = NULL;
     cpuu_buf_init(&image, 64u << 20);
-    cpuu_rc rc = cpuu_profile_image(job->profile, &image, err);
+    cpuu_rc rc = cpuu_profile_open(job->reg, job->root, job->name, &before, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_profile_image(before, &job->edits, &image, err);
+    cpuu_profile_free(before);
     if (rc == CPUU_OK)
         rc = cpuu_job_open_journal(job, true, err);
     if (rc == CPUU_OK)
@@ -264,6 +264,7 @@ static cpuu_rc change(cpuu_job *job, const cpuu_account *account, cpuu_error *er
     cpuu_rc rc = rehearse(job, account, err);
     if (rc == CPUU_OK && !dry)
         rc = begin_journal(job, err);
+    cpuu_edits_truncate(&job->edits, 0);
     if (rc != CPUU_OK)
         return cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);
     cpuu_work w = cpuu_job_work(job, account);

@@ -67,9 +67,11 @@ static cpuu_rc check_host(const lookup *l, const char *url)
     if (!host_allowed(l->query, p.host))
         return cpuu_fail(l->err, CPUU_E_AUTH,
                          "credentials for '%s' are not sent to the host %s: it is not among the "
-                         "domains that are configured for the %s (R8); name it in the settings if "
-                         "it is right",
-                         l->smtp, p.host, l->query->side);
+                         "domains that are configured for the %s; add its domain to %s if it is "
+                         "right",
+                         l->smtp, p.host, l->query->side,
+                         strcmp(l->query->side, "target") == 0 ? "TargetDomains"
+                                                               : "ProcessedDomainsFQDNs");
     return CPUU_OK;
 }
 

@@ -126,18 +126,36 @@ static cpuu_rc write_default(writer *w, const char *key)
     return CPUU_OK;
 }
 
-static cpuu_rc write_outside(writer *w, const char *default_key)
+static bool is_edited(const cpuu_edits *edits, const char *key)
+{
+    size_t n = strlen(key);
+    for (size_t i = 0; i < edits->count; i++) {
+        const char *k = edits->items[i].key;
+        if (cpuu_ncasecmp(k, key, n) == 0 && (k[n] == 0 || k[n] == '\\'))
+            return true;
+    }
+    return false;
+}
+
+static cpuu_rc write_outside(writer *w, const char *default_key, const cpuu_edits *edits,
+                             uint32_t *n_trees)
 {
     cpuu_rc rc = CPUU_OK;
     for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]) && rc >= 0; i++) {
         char *key = cpuu_reg_join(default_key, outside[i]);
-        rc = key ? write_tree(w, key) : cpuu_nomem(w->err);
+        if (!key)
+            return cpuu_nomem(w->err);
+        if (!edits || is_edited(edits, key)) {
+            rc = write_tree(w, key);
+            ++*n_trees;
+        }
         cpuu_free(key);
     }
     return rc;
 }
 
-cpuu_rc cpuu_profile_image(cpuu_profile *p, cpuu_buf *out, cpuu_error *err)
+cpuu_rc cpuu_profile_image(cpuu_profile *p, const cpuu_edits *edits, cpuu_buf *out,
+                           cpuu_error *err)
 {
     writer w = {.reg = p->reg, .out = out, .err = err};
     bool office = *p->outlook_version;
@@ -149,11 +167,15 @@ cpuu_rc cpuu_profile_image(cpuu_profile *p, cpuu_buf *out, cpuu_error *err)
     cpuu_buf_sz(out, p->default_key);
     cpuu_buf_sz(out, p->outlook_version);
     cpuu_rc rc = write_default(&w, p->default_key);
-    cpuu_buf_u32(out, office ? 1 + (uint32_t)(sizeof(outside) / sizeof(outside[0])) : 1);
+    size_t at = out->size;
+    uint32_t n_trees = 1;
+    cpuu_buf_u32(out, 0);
     if (rc >= 0)
         rc = write_tree(&w, p->key);
     if (rc >= 0 && office)
-        rc = write_outside(&w, p->default_key);
+        rc = write_outside(&w, p->default_key, edits, &n_trees);
+    if (rc >= 0)
+        cpuu_buf_put_u32(out, at, n_trees);
     if (rc >= 0 && (out->failed || out->size - start > MAX_IMAGE))
         rc = cpuu_fail(err, out->failed ? CPUU_E_NOMEM : CPUU_E_TOOBIG,
                        "its image does not fit into memory");

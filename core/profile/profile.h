@@ -219,9 +219,12 @@ cpuu_rc cpuu_marker_remove(cpuu_reg *reg, cpuu_edits *edits, const char *profile
 
 /*
  * The full image: every key and value of the profile (names, types, bytes, order), DefaultProfile,
- * and the allow-listed keys outside it (R11). A versioned, checksummed blob.
+ * and those of the allow-listed keys outside it (R11) that `edits` are about, NULL = all: other profiles
+ * share them, and undo must not bring back what another profile's update has changed. A versioned,
+ * checksummed blob.
  */
-cpuu_rc cpuu_profile_image(cpuu_profile *p, cpuu_buf *out, cpuu_error *err);
+cpuu_rc cpuu_profile_image(cpuu_profile *p, const cpuu_edits *edits, cpuu_buf *out,
+                           cpuu_error *err);
 /* Edits that bring the registry back to the image exactly: section by section, in place, what is
  * not in the image goes (reference 12). The profile key itself is never deleted or created. */
 cpuu_rc cpuu_profile_restore(cpuu_reg *reg, const void *image, size_t size, cpuu_edits *edits,

@@ -213,7 +213,8 @@ static cpuu_rc hive_check(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *er
 static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err)
 {
     hivefile *f = (hivefile *)reg;
-    cpuu_key *changed;
+    cpuu_key *changed, *fresh = NULL;
+    cpuu_hive_head head;
     cpuu_buf image;
     const char *where;
     struct stat st;
@@ -228,16 +229,21 @@ static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *er
     cpuu_buf_init(&image, CPUU_HIVE_MAX_SIZE);
     if (!nothing)
         rc = cpuu_hive_change(f->image.data, f->image.size, f->root, changed, &image, err);
+    /* The next change goes by the order of the file, which is not that of the edited tree. */
+    if (rc == CPUU_OK && !nothing)
+        rc = cpuu_hive_read(image.data, image.size, &head, &fresh, err);
     if (rc == CPUU_OK && !nothing)
         rc = write_hive(f, &image, changed, &fd, &st, err);
     if (rc == CPUU_OK && !nothing) {
-        adopt(f, fd, &st, &image, changed);
-        changed = NULL;
+        adopt(f, fd, &st, &image, fresh);
+        f->head = head;
+        fresh = NULL;
         cpuu_logf(f->log, CPUU_LV_TRACE, "Registry: %zu edits written to '%s' and verified",
                   edits->count, f->path);
     }
     f->broken = rc != CPUU_OK;
     cpuu_key_free(changed);
+    cpuu_key_free(fresh);
     cpuu_buf_free(&image);
     return rc;
 }

@@ -133,6 +133,12 @@ static cpuu_rc complete_from_source(cpuu_translate *t, cpuu_error *err)
     return d ? complete(t, d, false, err) : CPUU_OK;
 }
 
+/* Trouble of this program says nothing about an owner. */
+static bool is_ours(cpuu_rc rc)
+{
+    return rc == CPUU_E_NOMEM || rc == CPUU_E_STOP;
+}
+
 /* Opens the source mailboxes of all owners that are not settled. */
 static cpuu_rc open_sources(cpuu_translate *t, cpuu_error *err)
 {
@@ -160,6 +166,11 @@ static cpuu_rc open_sources(cpuu_translate *t, cpuu_error *err)
     if (rc == CPUU_OK && n > 0)
         rc = cpuu_mail_open_all(t->o.mail, opens, n, err);
     for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
+        if (is_ours(opens[i].rc)) {
+            *err = opens[i].error;
+            rc = opens[i].rc;
+            break;
+        }
         cpuu_owner *w = &t->owners[who[i]];
         w->source_tried = true;
         w->source = opens[i].rc == CPUU_OK ? opens[i].box : NULL;
@@ -206,8 +217,12 @@ static cpuu_rc read_switches(cpuu_translate *t, cpuu_error *err)
         rc = t->o.read_switch(t->o.user, t->o.mail, boxes, n, rcs, messages);
     if (rc < 0)
         cpuu_fail(err, rc, "cannot read the Switch Messages of mailbox owners");
-    for (size_t i = 0; rc == CPUU_OK && i < n; i++)
-        take_switch(t, &t->owners[who[i]], rcs[i], &messages[i]);
+    for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
+        if (is_ours(rcs[i]))
+            rc = cpuu_fail(err, rcs[i], "cannot read the Switch Messages of mailbox owners");
+        else
+            take_switch(t, &t->owners[who[i]], rcs[i], &messages[i]);
+    }
     cpuu_free(boxes);
     cpuu_free(who);
     cpuu_free(rcs);
@@ -270,6 +285,11 @@ static cpuu_rc open_targets(cpuu_translate *t, cpuu_error *err)
     if (rc == CPUU_OK && n > 0)
         rc = cpuu_mail_open_all(t->o.mail, opens, n, err);
     for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
+        if (is_ours(opens[i].rc)) {
+            *err = opens[i].error;
+            rc = opens[i].rc;
+            break;
+        }
         cpuu_owner *w = &t->owners[who[i] / 2];
         bool target_side = who[i] % 2;
         *(target_side ? &w->target : &w->source) = opens[i].rc == CPUU_OK ? opens[i].box : NULL;

@@ -20,7 +20,7 @@ static void switch_and_back(cpuu_reg *reg, cpuu_profile *p, const cpuu_account *
     cpuu_switch_options o = {.disable_scp = true, .remove_junk = true};
     cpuu_edits_init(&e);
     cpuu_buf_init(&image, 1 << 26);
-    if (cpuu_profile_image(p, &image, NULL) < 0)
+    if (cpuu_profile_image(p, NULL, &image, NULL) < 0)
         abort();
     if (cpuu_profile_switch(p, a, &source, &target, &o, &e, NULL) < 0) {
         if (e.count)

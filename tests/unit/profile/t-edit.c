@@ -804,7 +804,7 @@ START_TEST(a_restore_undoes_any_change_below_the_profile)
     char *before = reg_dump(w.reg, "");
     cpuu_buf image;
     cpuu_buf_init(&image, 1 << 24);
-    OK(cpuu_profile_image(w.p, &image, &err));
+    OK(cpuu_profile_image(w.p, NULL, &image, &err));
 
     text =
         cpuu_asprintf(HEAD "[HKEY_CURRENT_USER\\%s]\n\"odd\"=\"x\"\n\"none\"=-\n\"new\"=dword:1\n"
@@ -858,7 +858,7 @@ START_TEST(a_damaged_image_is_refused)
     cpuu_edits e;
     cpuu_buf_init(&image, 1 << 24);
     cpuu_edits_init(&e);
-    OK(cpuu_profile_image(w.p, &image, &err));
+    OK(cpuu_profile_image(w.p, NULL, &image, &err));
     for (size_t i = 0; i < image.size; i += i < 64 ? 1 : 131) {
         image.data[i] ^= 0x20;
         cpuu_rc rc = cpuu_profile_restore(w.reg, image.data, image.size, &e, &err);

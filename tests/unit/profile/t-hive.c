@@ -151,7 +151,7 @@ START_TEST(update_and_undo_in_a_hive_leave_no_trace)
     cpuu_buf image;
     cpuu_buf_init(&image, 1 << 24);
     cpuu_profile *p = open_profile(reg, "Outlook");
-    OK(cpuu_profile_image(p, &image, &err));
+    OK(cpuu_profile_image(p, NULL, &image, &err));
     cpuu_identity source = {.smtp = g.smtp, .legacy_dn = g.dn};
     cpuu_identity target = {.smtp = "anna@target.example", .legacy_dn = "/o=T/cn=anna"};
     cpuu_switch_options o = {.disable_scp = true};
@@ -214,7 +214,7 @@ START_TEST(a_switch_in_the_real_hive_leaves_the_rest_alone)
 
     cpuu_profile *p = open_profile(reg, "Outlook");
     ck_assert_str_eq(p->outlook_version, "16.0");
-    OK(cpuu_profile_image(p, &image, &err));
+    OK(cpuu_profile_image(p, NULL, &image, &err));
     cpuu_identity source = {.smtp = p->accounts[0].smtp, .legacy_dn = p->accounts[0].legacy_dn};
     cpuu_identity target = {.smtp = "anna@target.example", .legacy_dn = "/o=T/cn=anna"};
     cpuu_switch_options o = {.disable_scp = true};

@@ -249,7 +249,7 @@ START_TEST(nothing_else_changes_and_the_image_brings_all_back)
     char *before = reg_dump(w.reg, "");
     cpuu_buf image;
     cpuu_buf_init(&image, 1 << 24);
-    OK(cpuu_profile_image(w.p, &image, &err));
+    OK(cpuu_profile_image(w.p, NULL, &image, &err));
     OK(stage(&w, &err));
     for (size_t i = 0; i < w.edits.count; i++)
         ck_assert_msg(may_change(&w, w.edits.items[i].key), "%s", w.edits.items[i].key);
@@ -439,7 +439,7 @@ START_TEST(every_failing_allocation_is_reported_and_leaks_nothing)
         if (rc >= 0)
             rc = cpuu_profile_check(p, &f, &err);
         if (rc >= 0)
-            rc = cpuu_profile_image(p, &image, &err);
+            rc = cpuu_profile_image(p, NULL, &image, &err);
         if (rc >= 0)
             rc =
                 cpuu_profile_switch(p, &p->accounts[0], &w.source, &w.target, &w.options, &e, &err);
