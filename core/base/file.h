@@ -29,6 +29,10 @@ cpuu_rc cpuu_file_open(const char *path, int *fd, struct stat *st, cpuu_error *e
 /* Everything from the current position of fd; limits as in cpuu_file_read. path is for messages. */
 cpuu_rc cpuu_file_read_fd(int fd, const char *path, cpuu_buf *out, cpuu_error *err);
 
+/* Copies a file of any size to `to`, created or replaced as by cpuu_file_write() and flushed.
+ * CPUU_E_TOOBIG when there is no room for it. */
+cpuu_rc cpuu_file_copy(const char *from, const char *to, cpuu_error *err);
+
 /* The steps of cpuu_file_write for callers that look at the new file, or the old one, in between:
  * begin, write, flush, rename, end. `end` is owed after a successful begin, whatever happened
  * since, and removes the temporary file unless it was renamed. */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -350,6 +351,69 @@ cpuu_rc cpuu_file_write(const char *path, const void *data, size_t size, mode_t 
     if (rc == CPUU_OK)
         rc = cpuu_replace_rename(&r, err);
     cpuu_replace_end(&r);
+    return rc;
+}
+
+/* ---- copying --------------------------------------------------------------------------------- */
+
+#define COPY_CHUNK (1u << 20)
+
+static cpuu_rc check_room(int dir, off_t need, const char *path, cpuu_error *err)
+{
+    struct statvfs fs;
+    if (fstatvfs(dir, &fs) != 0)
+        return cpuu_fail_errno(err, errno, "cannot ask for the room beside '%s'", path);
+    if ((unsigned long long)fs.f_bavail * fs.f_frsize >= (unsigned long long)need)
+        return CPUU_OK;
+    return cpuu_fail(err, CPUU_E_TOOBIG, "'%s' needs %lld bytes and there is no room for them", path,
+                     (long long)need);
+}
+
+static cpuu_rc copy_bytes(int from, cpuu_replace *r, uint8_t *chunk, const char *path,
+                          cpuu_error *err)
+{
+    for (;;) {
+        ssize_t n = read(from, chunk, COPY_CHUNK);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return cpuu_fail_errno(err, errno, "cannot read '%s'", path);
+        if (n == 0)
+            return CPUU_OK;
+        cpuu_rc rc = cpuu_replace_write(r, chunk, (size_t)n, err);
+        if (rc != CPUU_OK) /* somebody else may have taken the room meanwhile */
+            return check_room(r->dir, n, r->path, NULL) == CPUU_E_TOOBIG
+                       ? cpuu_fail(err, CPUU_E_TOOBIG, "there is no room for '%s'", r->path)
+                       : rc;
+    }
+}
+
+cpuu_rc cpuu_file_copy(const char *from, const char *to, cpuu_error *err)
+{
+    static const cpuu_replace_points points = {"copy.write", "copy.flush", "copy.rename",
+                                               "copy.dirsync"};
+    struct stat st;
+    cpuu_replace r;
+    int fd;
+    uint8_t *chunk = cpuu_calloc(1, COPY_CHUNK);
+    if (!chunk)
+        return cpuu_nomem(err);
+    cpuu_rc rc = cpuu_file_open(from, &fd, &st, err);
+    if (rc == CPUU_OK) {
+        rc = cpuu_replace_begin(&r, to, 0600, false, &points, err);
+        if (rc == CPUU_OK) {
+            rc = check_room(r.dir, st.st_size, to, err);
+            if (rc == CPUU_OK)
+                rc = copy_bytes(fd, &r, chunk, from, err);
+            if (rc == CPUU_OK)
+                rc = cpuu_replace_flush(&r, err);
+            if (rc == CPUU_OK)
+                rc = cpuu_replace_rename(&r, err);
+            cpuu_replace_end(&r);
+        }
+        close(fd);
+    }
+    cpuu_free(chunk);
     return rc;
 }
 

@@ -128,6 +128,7 @@ cpuu_work cpuu_job_work(cpuu_job *job, const cpuu_account *account)
         .beat = cpuu_job_beat,
         .beat_user = job,
         .dry_run = job->e->settings->dry_run,
+        .ost_recreated = job->ost.recreated,
     };
     return w;
 }

@@ -39,6 +39,13 @@ typedef struct cpuu_connection { /* to the mailboxes of one profile */
     cpuu_directory *directory;     /* of the target; NULL = none */
 } cpuu_connection;
 
+typedef struct cpuu_ost { /* the source's offline file, when a Recreate message speaks of it */
+    bool recreated;   /* the target mailbox was made for it */
+    bool keep;        /* and it shall be used */
+    const char *path; /* as in the profile */
+    const char *key;  /* of the section that names it */
+} cpuu_ost;
+
 typedef struct cpuu_job { /* one profile */
     cpuu_engine *e;
     cpuu_reg *reg;            /* the hive; borrowed */
@@ -53,6 +60,7 @@ typedef struct cpuu_job { /* one profile */
     char *roaming_dir, *local_dir;
     /* who moves where; in arena, or borrowed from mapping */
     const char *source_smtp, *source_dn, *target_smtp, *target_dn, *target_name;
+    cpuu_ost ost;             /* strings in arena */
     cpuu_status previous;
     bool look_again;          /* writing the hive failed: only a new look can tell what is in it */
     cpuu_status status;       /* what the CSV will say */
@@ -102,6 +110,20 @@ cpuu_rc cpuu_switch_read(void *user, cpuu_mail *mail, cpuu_mailbox **boxes, size
                          cpuu_switch_message *out);
 /* Appends the switch, the backup copy and the marker to the staged edits; checks the invariants. */
 cpuu_rc cpuu_stage_switch(cpuu_job *job, const cpuu_account *account, cpuu_error *err);
+
+/* ---- ost.c ----------------------------------------------------------------------------------- */
+
+/* Settles job->ost; the source mailbox is open. CPUU_PROFILE_IS_OFFLINE_AND_RC when a Recreate message
+ * cannot be understood. */
+cpuu_rc cpuu_ost_look(cpuu_job *job, const cpuu_account *account, cpuu_error *err);
+/* BackupOST; the journal is active. Sets the status on failure. */
+cpuu_rc cpuu_ost_backup(cpuu_job *job, cpuu_error *err);
+/* CreateRegFileForOSTRecovery. */
+cpuu_rc cpuu_ost_write_reg(cpuu_job *job, cpuu_error *err);
+/* Deletes the copy: the update did not happen, or its backup is cleaned up. */
+void cpuu_ost_discard(cpuu_job *job);
+/* Says where the copy is, which outlives an undo: Outlook may have changed the file since. */
+void cpuu_ost_mention(cpuu_job *job);
 
 /* ---- the modes ------------------------------------------------------------------------------- */
 

@@ -85,7 +85,7 @@ static bool ost_taken(const cpuu_job *job, const char *name)
 /*
  * Where the target's OST will be: the folder of the old one, "<smtp>.ost", with the profile name and
  * then a number when that name is taken (profile registry reference 8.4: done so by tools in the
- * field). An OST belongs to one mailbox, so the old file is never named again.
+ * field). An OST belongs to one mailbox, so the old file is not named again, unless it is kept.
  */
 static char *new_ost_path(cpuu_job *job, const cpuu_account *account)
 {
@@ -276,7 +276,9 @@ cpuu_rc cpuu_stage_switch(cpuu_job *job, const cpuu_account *account, cpuu_error
 {
     const cpuu_settings *s = job->e->settings;
     cpuu_identity source = source_identity(job), target = target_identity(job);
-    char *ost = account->ost_path && account->cached ? new_ost_path(job, account) : NULL;
+    char *ost = job->ost.keep                          ? cpuu_strdup(job->ost.path)
+                : account->ost_path && account->cached ? new_ost_path(job, account)
+                                                       : NULL;
     cpuu_switch_options o = {.name_target_as_source = s->name_target_as_source,
                              .disable_scp = !s->do_not_modify_exclude_scp, .ost_path = ost};
     size_t from = job->edits.count;

@@ -92,8 +92,10 @@ cpuu_rc cpuu_finish_undo(cpuu_job *job, bool profile_only, cpuu_error *err)
         cpuu_fault_step("engine.commit");
         rc = cpuu_reg_apply(job->reg, &job->edits, err);
     }
-    if (rc == CPUU_OK)
+    if (rc == CPUU_OK) {
+        cpuu_ost_mention(job);
         rc = cpuu_job_end_journal(job, err);
+    }
     return rc;
 }
 
@@ -186,8 +188,10 @@ cpuu_rc cpuu_finish_cleanup(cpuu_job *job, cpuu_error *err)
         rc = stage_cleanup(job, err);
     if (rc == CPUU_OK)
         rc = cpuu_reg_apply(job->reg, &job->edits, err);
-    if (rc == CPUU_OK)
+    if (rc == CPUU_OK) {
+        cpuu_ost_discard(job);
         rc = cpuu_job_end_journal(job, err);
+    }
     return rc;
 }
 
@@ -234,6 +238,7 @@ static cpuu_rc recover_active(cpuu_job *job, cpuu_error *err)
     rc = cpuu_features_rollback(&w, 0, false, err);
     if (rc != CPUU_OK)
         return rc;
+    cpuu_ost_discard(job);
     rc = cpuu_journal_reset(job->journal, err); /* who died is remembered */
     job->journal = NULL;
     return rc;

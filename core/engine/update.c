@@ -208,8 +208,10 @@ static void roll_back(cpuu_job *job)
         return;
     cpuu_work w = cpuu_job_work(job, NULL);
     cpuu_rc rc = cpuu_features_rollback(&w, 0, false, &why);
-    if (rc == CPUU_OK)
+    if (rc == CPUU_OK) {
+        cpuu_ost_discard(job);
         rc = cpuu_job_end_journal(job, &why);
+    }
     if (rc == CPUU_OK)
         return;
     cpuu_logf(job->e->log, CPUU_LV_ERROR, "Profile '%s': cannot roll back yet: %s. The next start "
@@ -268,9 +270,13 @@ static cpuu_rc change(cpuu_job *job, const cpuu_account *account, cpuu_error *er
     if (rc != CPUU_OK)
         return cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);
     cpuu_work w = cpuu_job_work(job, account);
-    rc = cpuu_features_update(&w, err);
+    rc = dry ? CPUU_OK : cpuu_ost_backup(job, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_features_update(&w, err);
     if (rc == CPUU_OK)
         rc = cpuu_stage_switch(job, account, err);
+    if (rc == CPUU_OK && !dry)
+        rc = cpuu_ost_write_reg(job, err);
     if (rc == CPUU_OK && cpuu_job_beat(job) != CPUU_OK)
         rc = cpuu_fail(err, CPUU_E_STOP, "stopped by the user");
     if (rc == CPUU_OK && !dry)
@@ -309,5 +315,6 @@ cpuu_rc cpuu_update_profile(cpuu_job *job, cpuu_error *err)
     if (rc != CPUU_OK)
         return rc;
     report_identities(job);
-    return change(job, account, err);
+    rc = cpuu_ost_look(job, account, err);
+    return rc == CPUU_OK ? change(job, account, err) : rc;
 }

@@ -58,6 +58,7 @@ typedef struct cpuu_work { /* one profile being processed; everything borrowed f
     cpuu_rc (*beat)(void *user); /* CPUU_E_STOP to stop */
     void *beat_user;
     bool dry_run;
+    bool ost_recreated; /* the target mailbox was made for the source's offline file */
     /* For mailboxes of other people and public folders; NULL = they cannot be reached. */
     const cpuu_endpoint *source_endpoint, *target_endpoint;
     /* out: taking changes back failed. Nothing more may be written to this profile, the journal

@@ -86,6 +86,7 @@ static const char *CPUU_CALL service_option(cpuu_run *run, const char *key)
         {"source.dn", w->source_dn},
         {"target.smtp", w->target_smtp},
         {"target.dn", w->target_dn},
+        {"ost.recreated", w->ost_recreated ? "1" : NULL},
         {"Remove", cpuu_feature_is_removed(s, run->f->name) ? "1" : NULL},
         {"RemoveJunkEmailMessages", s->remove_junk ? "1" : NULL},
     };

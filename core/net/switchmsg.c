@@ -23,19 +23,21 @@ static bool in_namespace(const xmlNode *n)
     return n->ns && strcmp((const char *)n->ns->href, NAMESPACE) == 0;
 }
 
-static cpuu_rc check_root(const xmlNode *root, cpuu_error *err)
+/* what: of the message, for errors */
+static cpuu_rc check_root(const xmlNode *root, const char *element, const char *what,
+                          cpuu_error *err)
 {
     char *version = NULL;
-    if (strcmp((const char *)root->name, "SwitchMessage") != 0 || !in_namespace(root))
-        return cpuu_fail(err, CPUU_E_FORMAT, "Switch Message: unknown element %s (or not in the "
-                         "namespace " NAMESPACE ")", (const char *)root->name);
+    if (strcmp((const char *)root->name, element) != 0 || !in_namespace(root))
+        return cpuu_fail(err, CPUU_E_FORMAT, "%s: unknown element %s (or not in the "
+                         "namespace " NAMESPACE ")", what, (const char *)root->name);
     cpuu_rc rc = cpuu_xml_attribute(root, "version", &version, err);
     if (rc < 0)
         return rc;
     if (!version)
-        rc = cpuu_fail(err, CPUU_E_FORMAT, "Switch Message: the version is missing");
+        rc = cpuu_fail(err, CPUU_E_FORMAT, "%s: the version is missing", what);
     else if (strcmp(version, "1") != 0)
-        rc = cpuu_fail(err, CPUU_E_FORMAT, "Switch Message: unknown version '%s'", version);
+        rc = cpuu_fail(err, CPUU_E_FORMAT, "%s: unknown version '%s'", what, version);
     cpuu_free(version);
     return rc;
 }
@@ -122,7 +124,7 @@ static cpuu_rc read_message(const xmlNode *root, cpuu_switch_message *out, cpuu_
 {
     cpuu_switch_message m = {0};
     unsigned seen = 0;
-    cpuu_rc rc = check_root(root, err);
+    cpuu_rc rc = check_root(root, "SwitchMessage", "Switch Message", err);
     for (const xmlNode *n = root->children; n && rc >= 0; n = n->next) {
         if (n->type == XML_ELEMENT_NODE)
             rc = take_field(n, &seen, &m, err);
@@ -145,6 +147,22 @@ cpuu_rc cpuu_switch_parse(const void *xml, size_t size, cpuu_switch_message *out
     if (rc < 0)
         return rc;
     rc = read_message(xmlDocGetRootElement(doc), out, err);
+    xmlFreeDoc(doc);
+    return rc;
+}
+
+cpuu_rc cpuu_recreate_parse(const void *xml, size_t size, cpuu_error *err)
+{
+    xmlDoc *doc;
+    cpuu_rc rc = cpuu_xml_parse(xml, size, MAX_XML, "the Recreate message", &doc, err);
+    if (rc < 0)
+        return rc;
+    const xmlNode *root = xmlDocGetRootElement(doc);
+    rc = check_root(root, "RecreateMessage", "Recreate message", err);
+    for (const xmlNode *n = root->children; n && rc >= 0; n = n->next) {
+        if (n->type == XML_ELEMENT_NODE || (n->type == XML_TEXT_NODE && !xmlIsBlankNode(n)))
+            rc = cpuu_fail(err, CPUU_E_FORMAT, "Recreate message: it must be empty");
+    }
     xmlFreeDoc(doc);
     return rc;
 }

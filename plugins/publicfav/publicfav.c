@@ -200,13 +200,27 @@ static cpuu_rc process(work *w, const favourite *f)
     return save(w, f, t, title);
 }
 
+/* A recreated mailbox of a profile with an offline file: favourites are not preserved (the guide). */
+static void leave_out(const work *w)
+{
+    char title[256];
+    for (uint32_t i = 0; i < w->source.count; i++) {
+        const cpuu_value *v = w->source.items[i].v;
+        kit_text(&v[CPUU_FOUND(&v[ALIAS]) ? ALIAS : NAME], title, sizeof(title));
+        kit_decide_as(w->host, w->run, CPUU_DROPPED, CPUU_WHY_EXCLUDED, title, NULL, NULL);
+    }
+}
+
 static cpuu_rc CPUU_CALL update(const cpuu_host *host, cpuu_run *run)
 {
     work w = {.host = host, .run = run};
+    bool excluded = host->option(run, "ost.recreated") != NULL;
     cpuu_rc rc = read_both(&w);
-    if (rc == CPUU_OK)
+    if (rc == CPUU_OK && excluded)
+        leave_out(&w);
+    else if (rc == CPUU_OK)
         rc = translate(&w);
-    for (uint32_t i = 0; rc == CPUU_OK && i < w.source.count; i++)
+    for (uint32_t i = 0; rc == CPUU_OK && !excluded && i < w.source.count; i++)
         rc = process(&w, &w.source.items[i]);
     host->rows_close(w.rows[0]);
     host->rows_close(w.rows[1]);

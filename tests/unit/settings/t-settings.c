@@ -165,7 +165,7 @@ START_TEST(every_key_of_parameters)
     ck_assert_str_eq(s.autodiscover_target_url, "HTTPS://t.example");
     ck_assert_str_eq(s.authority_url, "https://a.example/x");
     ck_assert_str_eq(s.resource_url, "https://r.example");
-    ck_assert(has_note(&s, CPUU_LV_WARNING, "CPUU.ini:18: UseTargetOST has no effect yet"));
+    ck_assert(has_note(&s, CPUU_LV_INFO, "CPUU.ini:18: UseTargetOST"));
     ck_assert(has_note(&s, CPUU_LV_WARNING, "Silent=1 and AskCredentials=1"));
     cpuu_settings_free(&s);
 }
