@@ -1,8 +1,8 @@
 /*
  * The offline file (OST) of the source mailbox. It belongs to one mailbox and is left behind by the
- * switch, unless a Recreate message (D5) in the source's Inbox says that the target mailbox was made for
- * it: then KeepOST goes on using it, BackupOST copies it first, and a .reg file can bring a lost link to
- * it back. The file itself is never changed and never deleted.
+ * switch, unless a Recreate message (D5) in the source's Inbox says that the target mailbox was
+ * made for it: then KeepOST goes on using it, BackupOST copies it first, and a .reg file can bring
+ * a lost link to it back. The file itself is never changed and never deleted.
  */
 #include "engine/job.h"
 
@@ -41,9 +41,13 @@ static cpuu_rc take_rows(const cpuu_mail_rows *rows, cpuu_error *err)
 
 static cpuu_rc read_recreate(cpuu_job *job, cpuu_error *err)
 {
-    cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = job->c.source, .what = CPUU_HIDDEN,
-                       .role = CPUU_ROLE_INBOX, .filter = CPUU_RECREATE_CLASS,
-                       .tags = recreate_tags, .n_tags = 2};
+    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
+                       .box = job->c.source,
+                       .what = CPUU_HIDDEN,
+                       .role = CPUU_ROLE_INBOX,
+                       .filter = CPUU_RECREATE_CLASS,
+                       .tags = recreate_tags,
+                       .n_tags = 2};
     cpuu_rc rc = cpuu_mail_run(job->c.mail, &op, 1, err);
     if (rc == CPUU_OK && op.rc < 0) {
         *err = op.error;
@@ -57,8 +61,8 @@ static cpuu_rc read_recreate(cpuu_job *job, cpuu_error *err)
 
 /* ---- where the file is ----------------------------------------------------------------------- */
 
-/* The file as this machine sees it: only in Outlook's local folder of the user, which is all that can be
- * reached of a profile on another disk. NULL when it is elsewhere, or not there. */
+/* The file as this machine sees it: only in Outlook's local folder of the user, which is all that
+ * can be reached of a profile on another disk. NULL when it is elsewhere, or not there. */
 static char *find_file(const cpuu_job *job, const char *ost)
 {
     static const char folder[] = "\\Microsoft\\Outlook\\";
@@ -92,14 +96,15 @@ cpuu_rc cpuu_ost_look(cpuu_job *job, const cpuu_account *account, cpuu_error *er
     if (!account->ost_path)
         return CPUU_OK;
     cpuu_rc rc = !s->keep_ost && !s->backup_ost ? CPUU_E_NOTFOUND
-                 : job->c.source                ? read_recreate(job, &why)
-                                                : cpuu_fail(&why, CPUU_E_NOTFOUND,
-                                                            "the source mailbox is not opened");
+                 : job->c.source
+                     ? read_recreate(job, &why)
+                     : cpuu_fail(&why, CPUU_E_NOTFOUND, "the source mailbox is not opened");
     if (rc == CPUU_E_NOTFOUND) {
-        cpuu_logf(job->e->log, CPUU_LV_WARNING,
-                  "Profile '%s': the offline file '%s' stays where it is and is not used any more%s%s.",
-                  job->name, account->ost_path, why.rc ? "; KeepOST and BackupOST are ignored: " : "",
-                  why.text);
+        cpuu_logf(
+            job->e->log, CPUU_LV_WARNING,
+            "Profile '%s': the offline file '%s' stays where it is and is not used any more%s%s.",
+            job->name, account->ost_path, why.rc ? "; KeepOST and BackupOST are ignored: " : "",
+            why.text);
         return CPUU_OK;
     }
     if (rc != CPUU_OK) {
@@ -143,8 +148,9 @@ cpuu_rc cpuu_ost_backup(cpuu_job *job, cpuu_error *err)
     cpuu_free(file);
     cpuu_free(copy);
     if (rc != CPUU_OK)
-        cpuu_job_fail(job, rc == CPUU_E_TOOBIG ? CPUU_PROFILE_NOT_FREESPACE_FOR_BACKUPOST
-                                               : CPUU_PROFILE_FAILED_TO_CREATE_BACKUP,
+        cpuu_job_fail(job,
+                      rc == CPUU_E_TOOBIG ? CPUU_PROFILE_NOT_FREESPACE_FOR_BACKUPOST
+                                          : CPUU_PROFILE_FAILED_TO_CREATE_BACKUP,
                       CPUU_EXIT_SWITCH_ERR, err);
     return rc;
 }
@@ -166,8 +172,8 @@ void cpuu_ost_discard(cpuu_job *job)
     cpuu_error why = CPUU_ERROR_INIT;
     char *copy = known_copy(job);
     if (copy && cpuu_file_delete(copy, &why) < 0)
-        cpuu_logf(job->e->log, CPUU_LV_WARNING, "Profile '%s': the copy of the offline file stays: %s",
-                  job->name, why.text);
+        cpuu_logf(job->e->log, CPUU_LV_WARNING,
+                  "Profile '%s': the copy of the offline file stays: %s", job->name, why.text);
     cpuu_free(copy);
 }
 
@@ -175,8 +181,10 @@ void cpuu_ost_mention(cpuu_job *job)
 {
     char *copy = known_copy(job);
     if (copy)
-        cpuu_logf(job->e->log, CPUU_LV_INFO, "Profile '%s': the copy of the offline file as it was "
-                  "before the update stays: '%s'. Delete it when it is not needed.", job->name, copy);
+        cpuu_logf(job->e->log, CPUU_LV_INFO,
+                  "Profile '%s': the copy of the offline file as it was "
+                  "before the update stays: '%s'. Delete it when it is not needed.",
+                  job->name, copy);
     cpuu_free(copy);
 }
 
@@ -188,8 +196,8 @@ static bool reg_text(const cpuu_job *job, cpuu_buf *out)
     cpuu_buf value;
     char hex[3];
     bool ok = cpuu_buf_u16(out, 0xfeff) &&
-              cpuu_buf_utf16(out, "Windows Registry Editor Version 5.00\r\n\r\n[HKEY_CURRENT_USER\\",
-                             false) &&
+              cpuu_buf_utf16(
+                  out, "Windows Registry Editor Version 5.00\r\n\r\n[HKEY_CURRENT_USER\\", false) &&
               cpuu_buf_utf16(out, job->ost.key, false) &&
               cpuu_buf_utf16(out, "]\r\n\"001f6610\"=hex:", false);
     cpuu_buf_init(&value, 65536);
@@ -215,13 +223,17 @@ static char *reg_path(const cpuu_job *job)
 }
 
 /* As features write files: the old contents in the journal, flushed, then the file. */
-static cpuu_rc write_recorded(cpuu_job *job, const char *path, const cpuu_buf *text, cpuu_error *err)
+static cpuu_rc write_recorded(cpuu_job *job, const char *path, const cpuu_buf *text,
+                              cpuu_error *err)
 {
     cpuu_buf before;
     int64_t span = 0;
     cpuu_buf_init(&before, 64u << 20);
-    cpuu_record rec = {.kind = CPUU_RECORD_FILE, .status = CPUU_RECORD_SENT, .path = path,
-                       .title = cpuu_path_base(path), .after = {text->data, (uint32_t)text->size},
+    cpuu_record rec = {.kind = CPUU_RECORD_FILE,
+                       .status = CPUU_RECORD_SENT,
+                       .path = path,
+                       .title = cpuu_path_base(path),
+                       .after = {text->data, (uint32_t)text->size},
                        .has_after = true};
     cpuu_rc rc = cpuu_file_read(path, &before, NULL, err);
     rec.has_before = rc == CPUU_OK;
@@ -250,8 +262,8 @@ cpuu_rc cpuu_ost_write_reg(cpuu_job *job, cpuu_error *err)
         return CPUU_OK;
     cpuu_buf_init(&text, 1u << 20);
     char *path = reg_path(job);
-    cpuu_rc rc = path && reg_text(job, &text) ? write_recorded(job, path, &text, err)
-                                              : cpuu_nomem(err);
+    cpuu_rc rc =
+        path && reg_text(job, &text) ? write_recorded(job, path, &text, err) : cpuu_nomem(err);
     cpuu_free(path);
     cpuu_buf_free(&text);
     return rc;

@@ -1,7 +1,7 @@
 /*
- * People known by their display name alone (lists of names that Outlook keeps). The source's own address
- * book says who that is; from there on the person is treated like every other. A name that belongs to
- * nobody, or to several, is left as it is: D7, never a guess.
+ * People known by their display name alone (lists of names that Outlook keeps). The source's own
+ * address book says who that is; from there on the person is treated like every other. A name that
+ * belongs to nobody, or to several, is left as it is: D7, never a guess.
  */
 #include "translate/facts.h"
 
@@ -56,8 +56,11 @@ static void question_add(question *q, size_t who, const char *key)
 /* An address book that does not answer leaves names as they are; that is no reason to fail. */
 static cpuu_rc question_ask(cpuu_translate *t, question *q, cpuu_directory *d, cpuu_error *err)
 {
-    q->op = (cpuu_mail_op){.verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = q->keys,
-                           .n_keys = (uint32_t)q->n, .people = q->answers};
+    q->op = (cpuu_mail_op){.verb = CPUU_MAIL_LOOKUP,
+                           .directory = d,
+                           .keys = q->keys,
+                           .n_keys = (uint32_t)q->n,
+                           .people = q->answers};
     cpuu_rc rc = q->n ? cpuu_mail_run(t->o.mail, &q->op, 1, err) : CPUU_OK;
     if (rc == CPUU_OK && q->op.rc < 0) {
         cpuu_logf(t->log, CPUU_LV_WARNING, "Cannot look people up by name: %s", q->op.error.text);

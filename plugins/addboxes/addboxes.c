@@ -202,7 +202,7 @@ static cpuu_rc for_each(const cpuu_host *host, cpuu_run *run, cpuu_rows *rows, e
         if (rc == CPUU_END)
             return CPUU_OK;
         if (rc != CPUU_OK)
-            return host->fail(run, rc, "cannot read the store providers", "profile");
+            return host->fail(run, rc, "read the store providers", "profile");
         if (row.rc != CPUU_OK || !is_delegate(&row))
             continue;
         read_box(&row, &b);

@@ -120,53 +120,6 @@ void kit_links_free(kit_links *l)
     memset(l, 0, sizeof(*l));
 }
 
-static void collect(kit_answers *a, uint32_t kind, cpuu_blob in)
-{
-    uint8_t *copy = cpuu_fmt_realloc(NULL, in.size ? in.size : 1);
-    uint32_t before = a->links.count;
-    if (copy) {
-        if (in.size)
-            memcpy(copy, in.data, in.size);
-        kit_links_add(&a->links, kind, (cpuu_blob){copy, in.size}, NULL);
-    }
-    if (a->links.count == before) {
-        a->links.failed = true;
-        cpuu_fmt_free(copy);
-    }
-}
-
-bool kit_answer(void *answers, uint32_t kind, cpuu_blob in, cpuu_buf *out)
-{
-    kit_answers *a = answers;
-    if (!a->answering) {
-        collect(a, kind, in);
-        return false;
-    }
-    if (a->next >= a->links.count) {
-        out->failed = true;
-        return false;
-    }
-    const cpuu_link *l = &a->links.items[a->next++];
-    if (l->outcome != CPUU_REWRITTEN)
-        return false;
-    cpuu_buf_add(out, l->out.data, l->out.size);
-    return true;
-}
-
-void kit_answers_begin(kit_answers *a)
-{
-    a->answering = true;
-    a->next = 0;
-}
-
-void kit_answers_free(kit_answers *a)
-{
-    for (uint32_t i = 0; i < a->links.count; i++)
-        cpuu_fmt_free((void *)(uintptr_t)a->links.items[i].in.data);
-    kit_links_free(&a->links);
-    memset(a, 0, sizeof(*a));
-}
-
 cpuu_rc kit_each_section(const cpuu_host *host, cpuu_run *run, const cpuu_query *query,
                          kit_section act)
 {

@@ -71,19 +71,6 @@ cpuu_blob kit_pool_utf16(kit_pool *p, cpuu_blob utf16);
 void *kit_pool_take(kit_pool *p, size_t size);
 void kit_pool_free(kit_pool *p);
 
-/* ---- rewriting with a codec ------------------------------------------------------------------- */
-
-/* A cpuu_link_cb for two passes over the same data: the first one, over anything to be thrown away,
- * collects the links; they are translated; the second one, after kit_answers_begin(), answers. */
-typedef struct kit_answers {
-    kit_links links; /* own copies of the identifiers */
-    uint32_t next;
-    bool answering;
-} kit_answers;
-bool kit_answer(void *answers, uint32_t kind, cpuu_blob in, cpuu_buf *out);
-void kit_answers_begin(kit_answers *a);
-void kit_answers_free(kit_answers *a);
-
 /* ---- sections --------------------------------------------------------------------------------- */
 
 typedef cpuu_rc (*kit_section)(const cpuu_host *host, cpuu_run *run, const cpuu_row *row);

@@ -208,7 +208,7 @@ static cpuu_rc update_path(const cpuu_host *host, cpuu_run *run, const cpuu_row 
     bool changed = false;
     cpuu_rc rc = kit_list_split(&row->values[0], &path);
     if (rc != CPUU_OK)
-        return host->fail(run, rc, "the address book search path is damaged", "MAPI profile section");
+        return host->fail(run, rc, "understand the address book search path", "MAPI profile section");
     for (uint32_t i = 0; i < path.count; i++)
         kit_links_add(&l, CPUU_LINK_EID, is_contab(path.items[i]) ? path.items[i]
                                                                   : (cpuu_blob){NULL, 0}, NULL);
@@ -248,7 +248,7 @@ static cpuu_rc books(const cpuu_host *host, cpuu_run *run, cpuu_rows *rows, bool
         if (rc == CPUU_OK)
             rc = row.rc != CPUU_OK ? row.rc : open_book(&row, &b);
         if (rc != CPUU_OK)
-            return host->fail(run, rc, "the Outlook Address Book section cannot be understood",
+            return host->fail(run, rc, "understand the Outlook Address Book section",
                               "service CONTAB");
         rc = empty ? empty_book(host, run, &b) : update_book(host, run, &b);
         free_book(&b);
@@ -264,7 +264,7 @@ static cpuu_rc paths(const cpuu_host *host, cpuu_run *run, cpuu_rows *rows, bool
     if (rc == CPUU_END || (rc == CPUU_OK && !CPUU_FOUND(&row.values[0])))
         return CPUU_OK;
     if (rc != CPUU_OK)
-        return host->fail(run, rc, "cannot read the MAPI profile section", "profile");
+        return host->fail(run, rc, "read the MAPI profile section", "profile");
     return update_path(host, run, &row, empty);
 }
 

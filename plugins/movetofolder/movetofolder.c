@@ -1,8 +1,8 @@
 /*
- * MoveToFolder: the folders a message was moved to lately, in the Outlook section of the profile. Two
- * parallel arrays hold a name and a folder reference for each of ten slots; the last target of all
- * stands apart. A reference names store and folder, and is written whole or not at all. Layout: observed
- * in profiles of Outlook 2010 to 2016, 32 and 64 bit.
+ * MoveToFolder: the folders a message was moved to lately, in the Outlook section of the profile.
+ * Two parallel arrays hold a name and a folder reference for each of ten slots; the last target of
+ * all stands apart. A reference names store and folder, and is written whole or not at all. Layout:
+ * observed in profiles of Outlook 2010 to 2016, 32 and 64 bit.
  */
 #include "common/kit.h"
 
@@ -12,12 +12,11 @@
 
 enum column { NAMES, NAME_SLOT, REFS, REF_SLOT, LAST_FOLDER, LAST_STORE, N_COLUMNS };
 static const uint32_t tags[N_COLUMNS] = {
-    [NAMES] = 0x031E101F,       /* display names; an unused slot is empty */
-    [NAME_SLOT] = 0x031F0003,   /* slot used last */
-    [REFS] = 0x022A1102,        /* folder references, see cpuu_folder_ref */
-    [REF_SLOT] = 0x022B0003,
-    [LAST_FOLDER] = 0x04080102, /* EntryID of the last target */
-    [LAST_STORE] = 0x04090102,  /* and of its store */
+    [NAMES] = 0x031E101F,     /* display names; an unused slot is empty */
+    [NAME_SLOT] = 0x031F0003, /* slot used last */
+    [REFS] = 0x022A1102,      /* folder references, see cpuu_folder_ref */
+    [REF_SLOT] = 0x022B0003,   [LAST_FOLDER] = 0x04080102, /* EntryID of the last target */
+    [LAST_STORE] = 0x04090102,                             /* and of its store */
 };
 
 static const cpuu_query reads[] = {
@@ -88,8 +87,8 @@ static cpuu_rc translate(const cpuu_host *host, cpuu_run *run, recent *r)
                            : host->translate(run, r->links.items, r->links.count);
 }
 
-/* What becomes of a folder and its store together: half a link is worse than an old one. Of both, the
- * one that decides is left in *says. */
+/* What becomes of a folder and its store together: half a link is worse than an old one. Of both,
+ * the one that decides is left in *says. */
 static uint32_t outcome_of(const cpuu_link *store, const cpuu_link *folder, const cpuu_link **says)
 {
     *says = folder;
@@ -174,9 +173,15 @@ static void settle_last(const cpuu_host *host, cpuu_run *run, const recent *r, e
 
 static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, const edit *e)
 {
-    cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
-                          .id = row->id, .set = e->set, .n_set = e->n_set, .unset = e->unset,
-                          .n_unset = e->n_unset, .title = "recent move-to folders"};
+    cpuu_change change = {.size = sizeof(change),
+                          .verb = CPUU_UPDATE,
+                          .what = CPUU_SECTIONS,
+                          .id = row->id,
+                          .set = e->set,
+                          .n_set = e->n_set,
+                          .unset = e->unset,
+                          .n_unset = e->n_unset,
+                          .title = "recent move-to folders"};
     return e->n_set + e->n_unset ? host->change(run, &change, 1, NULL) : CPUU_OK;
 }
 
@@ -246,8 +251,8 @@ static const cpuu_feature movetofolder = {
 };
 
 static const cpuu_feature *const features[] = {&movetofolder, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
+static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
+                                   "MIT",          features};
 
 const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
 {

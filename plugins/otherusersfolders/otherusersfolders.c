@@ -1,7 +1,8 @@
 /*
- * OtherUsersFolders: the names in "Open Other User's Folder", in the Outlook section of the profile.
- * They are display names and nothing else; Outlook looks them up again when one is chosen. A name
- * changes only when the person has moved and is called otherwise in the target's address book.
+ * OtherUsersFolders: the names in "Open Other User's Folder", in the Outlook section of the
+ * profile. They are display names and nothing else; Outlook looks them up again when one is chosen.
+ * A name changes only when the person has moved and is called otherwise in the target's address
+ * book.
  */
 #include "common/kit.h"
 
@@ -46,8 +47,12 @@ static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, k
             set[n++] = kit_list_join(&lists[c], tags[c], &bufs[c]);
         failed |= bufs[c].failed;
     }
-    cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
-                          .id = row->id, .set = set, .n_set = n,
+    cpuu_change change = {.size = sizeof(change),
+                          .verb = CPUU_UPDATE,
+                          .what = CPUU_SECTIONS,
+                          .id = row->id,
+                          .set = set,
+                          .n_set = n,
                           .title = "names in Open Other User's Folder"};
     cpuu_rc rc = failed ? kit_nomem(host, run) : n ? host->change(run, &change, 1, NULL) : CPUU_OK;
     for (int c = 0; c < N_COLUMNS; c++)
@@ -91,8 +96,12 @@ static cpuu_rc empty_section(const cpuu_host *host, cpuu_run *run, const cpuu_ro
         if (CPUU_FOUND(&row->values[c]))
             unset[n++] = tags[c];
     }
-    cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
-                          .id = row->id, .unset = unset, .n_unset = n,
+    cpuu_change change = {.size = sizeof(change),
+                          .verb = CPUU_UPDATE,
+                          .what = CPUU_SECTIONS,
+                          .id = row->id,
+                          .unset = unset,
+                          .n_unset = n,
                           .title = "names in Open Other User's Folder"};
     return n ? host->change(run, &change, 1, NULL) : CPUU_OK;
 }
@@ -120,8 +129,8 @@ static const cpuu_feature otherusersfolders = {
 };
 
 static const cpuu_feature *const features[] = {&otherusersfolders, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
+static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
+                                   "MIT",          features};
 
 const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
 {

@@ -131,9 +131,9 @@ static cpuu_rc take_rows(pane *p, cpuu_rows *rows, shortcuts *out)
         if (rc == CPUU_END)
             return CPUU_OK;
         if (rc != CPUU_OK)
-            return p->host->fail(p->run, rc, "cannot read the navigation shortcuts", "Common Views");
+            return p->host->fail(p->run, rc, "read the navigation shortcuts", "Common Views");
         if (row.rc != CPUU_OK)
-            return p->host->fail(p->run, row.rc, "cannot read a navigation shortcut", "Common Views");
+            return p->host->fail(p->run, row.rc, "read a navigation shortcut", "Common Views");
         p->stamp = (p->stamp ^ kit_u32(&row.values[SAVE_STAMP], 0)) * 16777619u + 1;
         if (kit_u32(&row.values[SECTION], 0) == p->section && !add_row(out, &row))
             return kit_nomem(p->host, p->run);

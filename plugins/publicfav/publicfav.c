@@ -1,19 +1,29 @@
 /*
- * PublicFav: the Favorites folder of the public folder tree. Each favourite is a message in the mailbox's
- * hidden Shortcuts folder and names a public folder, and its parent, by source key. Folders are found
- * at the target by their path. What is known of the properties comes from two open implementations
- * and from mfcmapi's names for them; nothing is documented.
+ * PublicFav: the Favorites folder of the public folder tree. Each favourite is a message in the
+ * mailbox's hidden Shortcuts folder and names a public folder, and its parent, by source key.
+ * Folders are found at the target by their path. What is known of the properties comes from two
+ * open implementations and from mfcmapi's names for them; nothing is documented.
  *
- * An upsert: a favourite is found at the target by the folder it will name, or by the one of the source
- * that it still names because the mailbox move copied it.
+ * An upsert: a favourite is found at the target by the folder it will name, or by the one of the
+ * source that it still names because the mailbox move copied it.
  */
 #include "common/kit.h"
 
 #include <string.h>
 
 enum column {
-    CLASS, SUBJECT, NAME, ALIAS, LEVEL, AUTO_SUBFOLDERS, INHERIT_AUTO, CONTAINER_CLASS, KEY, PARENT,
-    DELETED_SUBS, N_COLUMNS
+    CLASS,
+    SUBJECT,
+    NAME,
+    ALIAS,
+    LEVEL,
+    AUTO_SUBFOLDERS,
+    INHERIT_AUTO,
+    CONTAINER_CLASS,
+    KEY,
+    PARENT,
+    DELETED_SUBS,
+    N_COLUMNS
 };
 static const uint32_t tags[N_COLUMNS] = {
     [CLASS] = 0x001A001F,
@@ -58,7 +68,8 @@ typedef struct work {
     kit_links links;
 } work;
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading -----------------------------------------------------------------------------------
+ */
 
 static bool add(favourites *f, const cpuu_row *row)
 {
@@ -115,7 +126,8 @@ static cpuu_rc translate(work *w)
     return w->links.count ? w->host->translate(w->run, w->links.items, w->links.count) : CPUU_OK;
 }
 
-/* ---- changing ---------------------------------------------------------------------------------- */
+/* ---- changing ----------------------------------------------------------------------------------
+ */
 
 static favourite *match(work *w, cpuu_blob key)
 {
@@ -146,8 +158,8 @@ static bool differs(const favourite *t, const cpuu_value *want, enum column c)
     return !t || !cpuu_blob_equal(kit_blob(&t->v[c]), (cpuu_blob){want->data, want->size});
 }
 
-/* Creates the favourite, or corrects the links of the one the target has: names and the rest are the
- * target user's then. */
+/* Creates the favourite, or corrects the links of the one the target has: names and the rest are
+ * the target user's then. */
 static cpuu_rc save(work *w, const favourite *f, const favourite *t, const char *title)
 {
     const cpuu_link *l = &w->links.items[f->link];
@@ -165,8 +177,12 @@ static cpuu_rc save(work *w, const favourite *f, const favourite *t, const char 
         if (links[c - KEY].size && differs(t, &links[c - KEY], (enum column)c))
             set[n++] = links[c - KEY];
     }
-    cpuu_change change = {.size = sizeof(change), .verb = t ? CPUU_UPDATE : CPUU_CREATE,
-                          .what = CPUU_ITEMS, .role = CPUU_ROLE_SHORTCUTS, .set = set, .n_set = n,
+    cpuu_change change = {.size = sizeof(change),
+                          .verb = t ? CPUU_UPDATE : CPUU_CREATE,
+                          .what = CPUU_ITEMS,
+                          .role = CPUU_ROLE_SHORTCUTS,
+                          .set = set,
+                          .n_set = n,
                           .title = title};
     if (t)
         change.id = t->id;
@@ -177,15 +193,15 @@ static cpuu_rc save(work *w, const favourite *f, const favourite *t, const char 
     return rc;
 }
 
-/* The public folder tree knows folders, not favourites: one whose folder or parent has no place at the
- * target is left out. */
+/* The public folder tree knows folders, not favourites: one whose folder or parent has no place at
+ * the target is left out. */
 static cpuu_rc process(work *w, const favourite *f)
 {
     char title[256];
     const cpuu_link *key = &w->links.items[f->link], *parent = key + 1, *says = key;
     kit_text(&f->v[CPUU_FOUND(&f->v[ALIAS]) ? ALIAS : NAME], title, sizeof(title));
-    if (key->outcome == CPUU_REWRITTEN && (parent->outcome == CPUU_KEPT ||
-                                           parent->outcome == CPUU_DROPPED))
+    if (key->outcome == CPUU_REWRITTEN &&
+        (parent->outcome == CPUU_KEPT || parent->outcome == CPUU_DROPPED))
         says = parent;
     bool stays_out = says->outcome == CPUU_KEPT || says->outcome == CPUU_DROPPED;
     kit_decide_as(w->host, w->run, stays_out ? CPUU_DROPPED : key->outcome, says->reason, title,
@@ -200,7 +216,8 @@ static cpuu_rc process(work *w, const favourite *f)
     return save(w, f, t, title);
 }
 
-/* A recreated mailbox of a profile with an offline file: favourites are not preserved (the guide). */
+/* A recreated mailbox of a profile with an offline file: favourites are not preserved (the guide).
+ */
 static void leave_out(const work *w)
 {
     char title[256];
@@ -242,8 +259,8 @@ static const cpuu_feature publicfav = {
 };
 
 static const cpuu_feature *const features[] = {&publicfav, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
+static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
+                                   "MIT",          features};
 
 const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
 {

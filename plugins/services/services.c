@@ -1,10 +1,13 @@
 /*
  * Services: address-book settings in the MAPI profile section: the search path (but for the contact
- * folders in it, which are CONTAB's), the address list shown first and the folder for new contacts.
+ * folders in it, which are CONTAB's), the address list shown first and the folder for new contacts;
+ * and the stores and windows Outlook remembers, in its own section.
  * Address lists are named by a GUID of their own directory, so a list of the source has no place at
  * the target and is dropped; the global address list stands for itself.
  */
-#include "common/kit.h"
+#include "common/relink.h"
+
+#include <cpuu/formats/profileblob.h>
 
 #include <string.h>
 
@@ -17,8 +20,20 @@ static const uint32_t tags[N_COLUMNS] = {
     [CHOOSE_DIR] = 0x3D1C000B,  /* PR_AB_CHOOSE_DIRECTORY_AUTOMATICALLY */
 };
 
+/* What Outlook remembers of stores and windows, in the Outlook section (observed; what some of the
+ * lists are for is inferred). Elements of STORES and ORDER are EntryIDs, of WINDOWS
+ * cpuu_window_state. */
+enum remembered { STORES, STORES_2, STORES_3, ORDER, WINDOWS, N_REMEMBERED };
+static const uint32_t remembered_tags[N_REMEMBERED] = {
+    [STORES] = 0x039B1102, /* stores that were open, each followed by its Inbox */
+    [STORES_2] = 0x044E1102, [STORES_3] = 0x032F1102,
+    [ORDER] = 0x04581102,   /* of mailboxes in the folder pane */
+    [WINDOWS] = 0x04341102, /* of the last session */
+};
+
 static const cpuu_query reads[] = {
     CPUU_QUERY(CPUU_PROFILE, CPUU_SECTIONS, CPUU_ROLE_MASTER, NULL, tags),
+    CPUU_QUERY(CPUU_PROFILE, CPUU_SECTIONS, CPUU_ROLE_OUTLOOK, NULL, remembered_tags),
 };
 static const char *const after[] = {"CONTAB", NULL};
 
@@ -39,9 +54,15 @@ static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, c
 {
     if (e->n_set + e->n_unset == 0)
         return CPUU_OK;
-    cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
-                          .id = row->id, .set = e->set, .n_set = e->n_set, .unset = e->unset,
-                          .n_unset = e->n_unset, .title = "address book settings"};
+    cpuu_change change = {.size = sizeof(change),
+                          .verb = CPUU_UPDATE,
+                          .what = CPUU_SECTIONS,
+                          .id = row->id,
+                          .set = e->set,
+                          .n_set = e->n_set,
+                          .unset = e->unset,
+                          .n_unset = e->n_unset,
+                          .title = "address book settings"};
     return e->path.failed ? kit_nomem(host, run) : host->change(run, &change, 1, NULL);
 }
 
@@ -98,13 +119,14 @@ static cpuu_rc update_section(const cpuu_host *host, cpuu_run *run, const cpuu_r
     edit e = {.n_set = 0};
     cpuu_rc rc = kit_list_split(&row->values[SEARCH_PATH], &path);
     if (rc != CPUU_OK)
-        return host->fail(run, rc, "the address book search path is damaged", "MAPI profile section");
+        return host->fail(run, rc, "understand the address book search path",
+                          "MAPI profile section");
     cpuu_buf_init(&e.path, 4u << 20);
     kit_links_add(&l, CPUU_LINK_EID, kit_blob(&row->values[DEFAULT_DIR]), NULL);
     kit_links_add(&l, CPUU_LINK_EID, kit_blob(&row->values[DEFAULT_PAB]), NULL);
     for (uint32_t i = 0; i < path.count; i++)
-        kit_links_add(&l, CPUU_LINK_EID, is_contab(path.items[i]) ? (cpuu_blob){NULL, 0}
-                                                                  : path.items[i], NULL);
+        kit_links_add(&l, CPUU_LINK_EID,
+                      is_contab(path.items[i]) ? (cpuu_blob){NULL, 0} : path.items[i], NULL);
     rc = l.failed ? kit_nomem(host, run) : host->translate(run, l.items, l.count);
     if (rc == CPUU_OK) {
         settle_one(host, run, &l.items[0], DEFAULT_DIR, "address list shown first", &e);
@@ -125,7 +147,8 @@ static cpuu_rc reset_section(const cpuu_host *host, cpuu_run *run, const cpuu_ro
     edit e = {.n_set = 0};
     cpuu_rc rc = kit_list_split(&row->values[SEARCH_PATH], &path);
     if (rc != CPUU_OK)
-        return host->fail(run, rc, "the address book search path is damaged", "MAPI profile section");
+        return host->fail(run, rc, "understand the address book search path",
+                          "MAPI profile section");
     cpuu_buf_init(&e.path, 4u << 20);
     uint32_t before = path.count;
     for (uint32_t i = 0; i < path.count;) {
@@ -146,33 +169,99 @@ static cpuu_rc reset_section(const cpuu_host *host, cpuu_run *run, const cpuu_ro
     return rc;
 }
 
-static cpuu_rc with_section(const cpuu_host *host, cpuu_run *run,
-                            cpuu_rc (*act)(const cpuu_host *, cpuu_run *, const cpuu_row *))
+/* ---- what Outlook remembers --------------------------------------------------------------------
+ */
+
+/* The list with what is known of its links put in; false when it is not understood or nothing
+ * changes. An EntryID that cannot move stays: as in any such list, it is a dead entry at worst. */
+static bool rewrite_list(const cpuu_value *v, enum remembered which, kit_relink *r, cpuu_buf *out)
 {
-    cpuu_rows *rows = NULL;
-    cpuu_row row = {.size = sizeof(row)};
-    cpuu_rc rc = host->read(run, reads, 1, &rows);
-    if (rc == CPUU_OK) {
-        rc = host->rows(rows, 0, &row);
-        if (rc == CPUU_OK)
-            rc = row.rc != CPUU_OK ? row.rc : act(host, run, &row);
-        else if (rc == CPUU_END)
-            rc = CPUU_OK;
-        else
-            host->fail(run, rc, "cannot read the MAPI profile section", "profile");
+    bool replaced = false;
+    cpuu_buf_reset(out);
+    return CPUU_FOUND(v) &&
+           cpuu_list_rewrite(kit_blob(v),
+                             which == WINDOWS ? cpuu_window_state_rewrite : cpuu_eid_element,
+                             kit_relink_cb, r, out, &replaced, NULL) &&
+           replaced;
+}
+
+static void report_remembered(const cpuu_host *host, cpuu_run *run, const kit_relink *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        const cpuu_link *l = &r->items[i].link;
+        kit_decide_as(host, run, l->outcome == CPUU_DROPPED ? CPUU_KEPT : l->outcome, l->reason,
+                      "store or folder Outlook remembers", l->in_text, l->out_text);
     }
-    host->rows_close(rows);
+}
+
+static cpuu_rc update_remembered(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
+{
+    kit_relink r = {.count = 0};
+    cpuu_buf out[N_REMEMBERED];
+    cpuu_value set[N_REMEMBERED];
+    uint32_t n = 0;
+    kit_relink_begin(&r, 0);
+    for (int c = 0; c < N_REMEMBERED; c++) {
+        cpuu_buf_init(&out[c], 4u << 20);
+        rewrite_list(&row->values[c], (enum remembered)c, &r, &out[c]);
+    }
+    cpuu_rc rc = r.failed ? kit_nomem(host, run) : CPUU_OK;
+    if (rc == CPUU_OK && r.count)
+        rc = kit_relink_translate(&r, host, run);
+    for (int c = 0; rc == CPUU_OK && r.count && c < N_REMEMBERED; c++) {
+        if (rewrite_list(&row->values[c], (enum remembered)c, &r, &out[c]))
+            set[n++] =
+                kit_blob_value(remembered_tags[c], (cpuu_blob){out[c].data, (uint32_t)out[c].size});
+        if (out[c].failed)
+            rc = kit_nomem(host, run);
+    }
+    cpuu_change change = {.size = sizeof(change),
+                          .verb = CPUU_UPDATE,
+                          .what = CPUU_SECTIONS,
+                          .id = row->id,
+                          .set = set,
+                          .n_set = n,
+                          .title = "stores and windows Outlook remembers"};
+    if (rc == CPUU_OK)
+        report_remembered(host, run, &r);
+    if (rc == CPUU_OK && n)
+        rc = host->change(run, &change, 1, NULL);
+    for (int c = 0; c < N_REMEMBERED; c++)
+        cpuu_buf_free(&out[c]);
+    kit_relink_free(&r);
     return rc;
 }
 
+static cpuu_rc forget_remembered(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
+{
+    uint32_t unset[N_REMEMBERED], n = 0;
+    for (int c = 0; c < N_REMEMBERED; c++) {
+        if (CPUU_FOUND(&row->values[c]))
+            unset[n++] = remembered_tags[c];
+    }
+    cpuu_change change = {.size = sizeof(change),
+                          .verb = CPUU_UPDATE,
+                          .what = CPUU_SECTIONS,
+                          .id = row->id,
+                          .unset = unset,
+                          .n_unset = n,
+                          .title = "stores and windows Outlook remembers"};
+    return n ? host->change(run, &change, 1, NULL) : CPUU_OK;
+}
+
+/* ---- the verbs ---------------------------------------------------------------------------------
+ */
+
 static cpuu_rc CPUU_CALL update(const cpuu_host *host, cpuu_run *run)
 {
-    return with_section(host, run, update_section);
+    cpuu_rc rc = kit_each_section(host, run, &reads[0], update_section);
+    return rc == CPUU_OK ? kit_each_section(host, run, &reads[1], update_remembered) : rc;
 }
 
 static cpuu_rc CPUU_CALL skip(const cpuu_host *host, cpuu_run *run)
 {
-    return with_section(host, run, reset_section);
+    cpuu_rc rc = kit_each_section(host, run, &reads[0], reset_section);
+    return rc == CPUU_OK ? kit_each_section(host, run, &reads[1], forget_remembered) : rc;
 }
 
 static const cpuu_feature services = {
@@ -182,7 +271,7 @@ static const cpuu_feature services = {
     .links = CPUU_LINK_EID,
     .n_reads = sizeof(reads) / sizeof(*reads),
     .name = "Services",
-    .title = "Address book settings of the profile",
+    .title = "Settings of the profile",
     .after = after,
     .reads = reads,
     .update = update,
@@ -190,8 +279,8 @@ static const cpuu_feature services = {
 };
 
 static const cpuu_feature *const features[] = {&services, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
+static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
+                                   "MIT",          features};
 
 const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
 {

@@ -1,8 +1,9 @@
 /*
- * Shortcuts: the Shortcuts pane, in the navigation file <profile>.xml. A shortcut names its folder, a
- * record key and, by number, one of the stores listed at the top of the file; all of that moves together
- * or not at all. Identifiers are replaced where they stand, a shortcut that has no place at the target
- * is cut out, and every other byte of the file stays. Layout: observed, Outlook 2003 to 2016.
+ * Shortcuts: the Shortcuts pane, in the navigation file <profile>.xml. A shortcut names its folder,
+ * a record key and, by number, one of the stores listed at the top of the file; all of that moves
+ * together or not at all. Identifiers are replaced where they stand, a shortcut that has no place
+ * at the target is cut out, and every other byte of the file stays. Layout: observed, Outlook 2003
+ * to 2016.
  */
 #include "common/kit.h"
 
@@ -19,7 +20,7 @@ typedef struct item { /* an identifier in the file */
     uint32_t offset, size; /* of its digits in the file */
     uint32_t link;         /* index, or NONE: no link that could be replaced */
     cpuu_blob storeid, name;
-    uint32_t shortcut;     /* the one it is in, or NONE */
+    uint32_t shortcut; /* the one it is in, or NONE */
 } item;
 
 typedef struct shortcut {
@@ -55,7 +56,8 @@ static void *grown(void *list, uint32_t count, size_t size)
     return cpuu_fmt_realloc(list, (count ? 2 * (size_t)count : 1) * size);
 }
 
-/* ---- reading the file -------------------------------------------------------------------------- */
+/* ---- reading the file --------------------------------------------------------------------------
+ */
 
 static bool add_shortcut(void *user, uint32_t begin, uint32_t end)
 {
@@ -97,8 +99,12 @@ static bool add_item(void *user, const cpuu_nav_item *from)
     if (p->nomem)
         return false;
     item *it = &list[p->n_items++];
-    *it = (item){.what = from->what, .offset = from->offset, .size = from->hex.size,
-                 .storeid = from->storeid, .name = from->name, .link = NONE,
+    *it = (item){.what = from->what,
+                 .offset = from->offset,
+                 .size = from->hex.size,
+                 .storeid = from->storeid,
+                 .name = from->name,
+                 .link = NONE,
                  .shortcut = shortcut_at(p, from->offset)};
     if (from->kind) /* the data follows in set_links(), when `ids` does not move any more */
         it->link = kit_links_add(&p->links, from->kind, (cpuu_blob){NULL, from->id.size}, NULL);
@@ -132,7 +138,8 @@ static cpuu_rc open_pane(const cpuu_host *host, cpuu_run *run, const char *name,
                            "understand the navigation file, which is left as it is", name);
 }
 
-/* ---- deciding ---------------------------------------------------------------------------------- */
+/* ---- deciding ----------------------------------------------------------------------------------
+ */
 
 static uint32_t store_of(const pane *p, cpuu_blob storeid)
 {
@@ -165,7 +172,8 @@ static void hear(shortcut *s, const cpuu_link *l)
     s->reason = l->reason;
 }
 
-/* First what each shortcut says by itself: its folder, and when that moves its store and record key. */
+/* First what each shortcut says by itself: its folder, and when that moves its store and record
+ * key. */
 static void ask_shortcuts(pane *p)
 {
     for (uint32_t i = 0; i < p->n_items; i++) {
@@ -187,9 +195,9 @@ static void ask_shortcuts(pane *p)
 }
 
 /*
- * Shortcuts share the entry of their store, so that it can only move when all of them do. The own mailbox
- * moves in any case; what would have to stay behind there goes. Elsewhere one that stays keeps the
- * others of its store with it.
+ * Shortcuts share the entry of their store, so that it can only move when all of them do. The own
+ * mailbox moves in any case; what would have to stay behind there goes. Elsewhere one that stays
+ * keeps the others of its store with it.
  */
 static void agree_on_store(pane *p, uint32_t store)
 {
@@ -249,7 +257,8 @@ static void report(const cpuu_host *host, cpuu_run *run, const pane *p)
     }
 }
 
-/* ---- writing ----------------------------------------------------------------------------------- */
+/* ---- writing -----------------------------------------------------------------------------------
+ */
 
 static void add_hex(cpuu_buf *out, cpuu_blob id)
 {
@@ -311,15 +320,16 @@ static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const char *name, cons
     cpuu_buf_init(&out, 4u * MAX_FILE);
     write_pane(p, all, &out);
     cpuu_blob data = {out.data, (uint32_t)out.size};
-    cpuu_rc rc = out.failed ? kit_nomem(host, run)
-                            : host->file_write(run, CPUU_DIR_ROAMING, name, &data);
+    cpuu_rc rc =
+        out.failed ? kit_nomem(host, run) : host->file_write(run, CPUU_DIR_ROAMING, name, &data);
     if (rc != CPUU_OK && !out.failed)
         host->fail(run, rc, "write the navigation file", name);
     cpuu_buf_free(&out);
     return rc;
 }
 
-/* ---- the verbs --------------------------------------------------------------------------------- */
+/* ---- the verbs ---------------------------------------------------------------------------------
+ */
 
 static cpuu_rc update_pane(const cpuu_host *host, cpuu_run *run, const char *name, pane *p)
 {
@@ -378,8 +388,8 @@ static const cpuu_feature shortcuts = {
 };
 
 static const cpuu_feature *const features[] = {&shortcuts, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
+static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
+                                   "MIT",          features};
 
 const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
 {

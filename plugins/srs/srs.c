@@ -1,9 +1,9 @@
 /*
- * SRS: send/receive groups, in the file <name>.srs. Every folder that a group treats in a way of its own
- * is named there by its EntryID, which is replaced where it stands: the file keeps its size and every
- * other byte. Layout: observed in files of Outlook 2003 to 2016.
+ * SRS: send/receive groups, in the file <name>.srs. Every folder that a group treats in a way of
+ * its own is named there by its EntryID, which is replaced where it stands: the file keeps its size
+ * and every other byte. Layout: observed in files of Outlook 2003 to 2016.
  */
-#include "common/kit.h"
+#include "common/relink.h"
 
 #include <cpuu/formats/srs.h>
 
@@ -52,50 +52,55 @@ static cpuu_rc read_file(const cpuu_host *host, cpuu_run *run, char name[MAX_NAM
 }
 
 static cpuu_rc pass(const cpuu_host *host, cpuu_run *run, const char *name, cpuu_blob file,
-                    kit_answers *a, cpuu_buf *out)
+                    kit_relink *r, cpuu_buf *out)
 {
     cpuu_buf_reset(out);
-    if (cpuu_srs_rewrite(file, kit_answer, a, out, NULL, NULL) && !a->links.failed)
+    if (cpuu_srs_rewrite(file, kit_relink_cb, r, out, NULL, NULL) && !r->failed)
         return CPUU_OK;
-    return out->failed || a->links.failed
+    return out->failed || r->failed
                ? kit_nomem(host, run)
                : host->fail(run, CPUU_E_FORMAT,
-                            "understand the send/receive settings, which are left as they are", name);
+                            "understand the send/receive settings, which are left as they are",
+                            name);
 }
 
 /* An entry cannot be taken out without moving what follows: one whose folder is missing stays, and
  * names a folder nobody has (inferred: harmless, Outlook drops it). */
-static void report(const cpuu_host *host, cpuu_run *run, const kit_links *l)
+static void report(const cpuu_host *host, cpuu_run *run, const kit_relink *r)
 {
-    for (uint32_t i = 0; i < l->count; i++) {
-        const cpuu_link *link = &l->items[i];
-        uint32_t outcome = link->outcome == CPUU_DROPPED ? CPUU_KEPT : link->outcome;
-        kit_decide_as(host, run, outcome, link->reason, "folder of a send/receive group",
-                      link->in_text, link->out_text);
+    for (uint32_t i = 0; i < r->count; i++) {
+        const cpuu_link *l = &r->items[i].link;
+        kit_decide_as(host, run, l->outcome == CPUU_DROPPED ? CPUU_KEPT : l->outcome, l->reason,
+                      "folder of a send/receive group", l->in_text, l->out_text);
     }
+}
+
+static cpuu_rc write_file(const cpuu_host *host, cpuu_run *run, const char *name,
+                          const cpuu_buf *out)
+{
+    cpuu_blob data = {out->data, (uint32_t)out->size};
+    cpuu_rc rc = host->file_write(run, CPUU_DIR_ROAMING, name, &data); /* nothing, when equal */
+    return rc == CPUU_OK ? rc : host->fail(run, rc, "write the send/receive settings", name);
 }
 
 static cpuu_rc rewrite(const cpuu_host *host, cpuu_run *run, const char *name, cpuu_blob file)
 {
-    kit_answers a = {.next = 0};
+    kit_relink r = {.count = 0};
     cpuu_buf out;
     cpuu_buf_init(&out, CPUU_CFB_LIMIT);
-    cpuu_rc rc = pass(host, run, name, file, &a, &out);
-    if (rc == CPUU_OK && a.links.count) {
-        rc = host->translate(run, a.links.items, a.links.count);
-        kit_answers_begin(&a);
+    kit_relink_begin(&r, 0);
+    cpuu_rc rc = pass(host, run, name, file, &r, &out);
+    if (rc == CPUU_OK && r.count) {
+        rc = kit_relink_translate(&r, host, run);
         if (rc == CPUU_OK)
-            rc = pass(host, run, name, file, &a, &out);
+            rc = pass(host, run, name, file, &r, &out);
         if (rc == CPUU_OK) {
-            cpuu_blob data = {out.data, (uint32_t)out.size};
-            report(host, run, &a.links);
-            rc = host->file_write(run, CPUU_DIR_ROAMING, name, &data); /* nothing, when equal */
-            if (rc != CPUU_OK)
-                host->fail(run, rc, "write the send/receive settings", name);
+            report(host, run, &r);
+            rc = write_file(host, run, name, &out);
         }
     }
     cpuu_buf_free(&out);
-    kit_answers_free(&a);
+    kit_relink_free(&r);
     return rc;
 }
 
@@ -135,8 +140,8 @@ static const cpuu_feature srs = {
 };
 
 static const cpuu_feature *const features[] = {&srs, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
+static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
+                                   "MIT",          features};
 
 const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
 {

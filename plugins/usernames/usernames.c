@@ -1,8 +1,8 @@
 /*
- * UserNames: names the user has given to stores. They live in the profile, which is edited in place, so
- * carrying them over means not to touch them: AddBoxes and the switch leave a name alone whose section
- * says that the user has chosen it (PR_PROFILE_DISPLAYNAME_SET, EdkMdb.h). What this feature adds is the
- * report, and the way back to default names when it is not selected.
+ * UserNames: names the user has given to stores. They live in the profile, which is edited in
+ * place, so carrying them over means not to touch them: AddBoxes and the switch leave a name alone
+ * whose section says that the user has chosen it (PR_PROFILE_DISPLAYNAME_SET, EdkMdb.h). What this
+ * feature adds is the report, and the way back to default names when it is not selected.
  *
  *   mailbox     name and PR_PROFILE_DISPLAYNAME_SET of its store provider
  *   public      names of "Favorites" and "All Public Folders" (660F, 6616); absent = the default
@@ -12,8 +12,18 @@
 
 #include <string.h>
 
-enum column { MDB_PROVIDER, NAME, NAME_SET, SMTP, PATH, FAVORITES, FAVORITES_A, ALL_PUBLIC,
-              ALL_PUBLIC_A, N_COLUMNS };
+enum column {
+    MDB_PROVIDER,
+    NAME,
+    NAME_SET,
+    SMTP,
+    PATH,
+    FAVORITES,
+    FAVORITES_A,
+    ALL_PUBLIC,
+    ALL_PUBLIC_A,
+    N_COLUMNS
+};
 static const uint32_t tags[N_COLUMNS] = {
     [MDB_PROVIDER] = 0x34140102, /* PR_MDB_PROVIDER */
     [NAME] = 0x3001001F,         /* PidTagDisplayName */
@@ -21,18 +31,17 @@ static const uint32_t tags[N_COLUMNS] = {
     [SMTP] = 0x6641001F,         /* PR_PROFILE_USER_SMTP_EMAIL_ADDRESS: "SMTP:user@domain" */
     [PATH] = 0x6700001F,         /* PR_PST_PATH */
     [FAVORITES] = 0x660F001F,    /* PR_PROFILE_FAVFLD_DISPLAY_NAME */
-    [FAVORITES_A] = 0x660F001E,
-    [ALL_PUBLIC] = 0x6616001F,   /* PR_PROFILE_ALLPUB_DISPLAY_NAME */
+    [FAVORITES_A] = 0x660F001E,  [ALL_PUBLIC] = 0x6616001F, /* PR_PROFILE_ALLPUB_DISPLAY_NAME */
     [ALL_PUBLIC_A] = 0x6616001E,
 };
 
 enum service_column { SERVICE_NAME, STORES, N_SERVICE_COLUMNS };
 static const uint32_t service_tags[N_SERVICE_COLUMNS] = {
-    [SERVICE_NAME] = 0x3001001F,
-    [STORES] = 0x3D000102, /* PR_STORE_PROVIDERS: section UIDs */
+    [SERVICE_NAME] = 0x3001001F, [STORES] = 0x3D000102, /* PR_STORE_PROVIDERS: section UIDs */
 };
 
-static const uint32_t account_tags[] = {0x66880003}; /* documented without its section: both count */
+static const uint32_t account_tags[] = {
+    0x66880003}; /* documented without its section: both count */
 
 /* NULL as filter: services of all kinds, but for Exchange accounts that are not being switched. */
 static const cpuu_query reads[] = {
@@ -77,8 +86,8 @@ static cpuu_rc open_names(const cpuu_host *host, cpuu_run *run, names *n)
     rc = host->rows(n->rows[2], 0, &n->account);
     if (rc != CPUU_OK && rc != CPUU_END)
         return host->fail(run, rc, "read the section of the account", "profile");
-    n->account_chosen = rc == CPUU_OK && n->account.rc == CPUU_OK &&
-                        kit_u32(&n->account.values[0], 0) == 1;
+    n->account_chosen =
+        rc == CPUU_OK && n->account.rc == CPUU_OK && kit_u32(&n->account.values[0], 0) == 1;
     return CPUU_OK;
 }
 
@@ -112,7 +121,8 @@ static bool is_named(const names *n, const cpuu_row *row)
            ((primary || is_kind(row, uid_delegate)) && kit_u32(&row->values[NAME_SET], 0) == 1);
 }
 
-/* What Outlook calls a PST of that path: the file's name without ".pst". "" when there is no path. */
+/* What Outlook calls a PST of that path: the file's name without ".pst". "" when there is no path.
+ */
 static void pst_default(const cpuu_row *row, char *out, size_t size)
 {
     char path[MAX_TEXT];
@@ -128,7 +138,8 @@ static void pst_default(const cpuu_row *row, char *out, size_t size)
     out[n] = 0;
 }
 
-/* ---- selected: names stay, and that is said ---------------------------------------------------- */
+/* ---- selected: names stay, and that is said ----------------------------------------------------
+ */
 
 static void report(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, enum column c,
                    uint32_t reason, const char *what)
@@ -165,19 +176,26 @@ static cpuu_rc CPUU_CALL update(const cpuu_host *host, cpuu_run *run)
     return rc;
 }
 
-/* ---- not selected: back to the default --------------------------------------------------------- */
+/* ---- not selected: back to the default ---------------------------------------------------------
+ */
 
-static cpuu_rc edit(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, const cpuu_value *set,
-                    const uint32_t *unset, uint32_t n_unset)
+static cpuu_rc edit(const cpuu_host *host, cpuu_run *run, const cpuu_row *row,
+                    const cpuu_value *set, const uint32_t *unset, uint32_t n_unset)
 {
-    cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
-                          .id = row->id, .set = set, .n_set = set ? 1 : 0, .unset = unset,
-                          .n_unset = n_unset, .title = "name of a store"};
+    cpuu_change change = {.size = sizeof(change),
+                          .verb = CPUU_UPDATE,
+                          .what = CPUU_SECTIONS,
+                          .id = row->id,
+                          .set = set,
+                          .n_set = set ? 1 : 0,
+                          .unset = unset,
+                          .n_unset = n_unset,
+                          .title = "name of a store"};
     return set || n_unset ? host->change(run, &change, 1, NULL) : CPUU_OK;
 }
 
-/* The default name of a mailbox is its address (Outlook 2010 and later). Where the address is not known
- * the name stays; without the mark Outlook is free to change it. */
+/* The default name of a mailbox is its address (Outlook 2010 and later). Where the address is not
+ * known the name stays; without the mark Outlook is free to change it. */
 static cpuu_rc reset_mailbox(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
 {
     char smtp[MAX_TEXT];
@@ -211,7 +229,8 @@ static cpuu_rc rename_service(const cpuu_host *host, cpuu_run *run, cpuu_rows *s
         if (row.rc != CPUU_OK)
             continue;
         cpuu_blob stores = kit_blob(&row.values[STORES]);
-        if (stores.size == 16 && store->id.size == 16 && memcmp(stores.data, store->id.data, 16) == 0)
+        if (stores.size == 16 && store->id.size == 16 &&
+            memcmp(stores.data, store->id.data, 16) == 0)
             return edit(host, run, &row, name, NULL, 0);
     }
 }
@@ -262,8 +281,8 @@ static const cpuu_feature usernames = {
 };
 
 static const cpuu_feature *const features[] = {&usernames, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
+static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
+                                   "MIT",          features};
 
 const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
 {

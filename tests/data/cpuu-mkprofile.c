@@ -9,6 +9,7 @@
  *   user=FOLDER         Windows path of the user's folder
  *   smtp=A dn=D name=N server=S guid=32HEX inbox=92HEX      the mailbox
  *   online=0|1 public=0|1 pop=0|1                           no OST; public store; a POP account
+ *   windows=0|1|2               stores and windows Outlook remembers; 2 = without stale pointers
  *   pst=PATH            "" = none
  *   named=NAME favorites=NAME allpublic=NAME pstname=NAME   names the user has given
  *   box=SMTP;DN;NAME;32HEX[;N]  additional mailbox, named N by the user; "box=" forgets those of
@@ -112,10 +113,17 @@ static int set_text(gen_profile *g, const char *name, char *value)
     const struct {
         const char *name;
         const char **to;
-    } texts[] = {{"version", &g->version}, {"profile", &g->profile}, {"user", &g->user},
-                 {"smtp", &g->smtp},       {"dn", &g->dn},           {"name", &g->name},
-                 {"server", &g->server},   {"pst", &g->pst},         {"named", &g->named},
-                 {"favorites", &g->favorites_name},                  {"allpublic", &g->all_public_name},
+    } texts[] = {{"version", &g->version},
+                 {"profile", &g->profile},
+                 {"user", &g->user},
+                 {"smtp", &g->smtp},
+                 {"dn", &g->dn},
+                 {"name", &g->name},
+                 {"server", &g->server},
+                 {"pst", &g->pst},
+                 {"named", &g->named},
+                 {"favorites", &g->favorites_name},
+                 {"allpublic", &g->all_public_name},
                  {"pstname", &g->pst_name}};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (strcmp(name, texts[i].name) != 0)
@@ -133,8 +141,10 @@ static int set_number(gen_profile *g, const char *name, const char *value)
     const struct {
         const char *name;
         int *to;
-    } numbers[] = {
-        {"online", &g->online}, {"public", &g->public_store}, {"pop", &g->second_account}};
+    } numbers[] = {{"online", &g->online},
+                   {"public", &g->public_store},
+                   {"pop", &g->second_account},
+                   {"windows", &g->windows}};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (strcmp(name, numbers[i].name) != 0)
             continue;

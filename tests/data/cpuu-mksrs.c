@@ -1,9 +1,10 @@
 /*
- * Writes a synthetic file of send/receive groups (.srs) to standard output: one group, "All Accounts",
- * with account number 2, whose folders are the arguments, EntryIDs in hex; then a built-in module.
+ * Writes a synthetic file of send/receive groups (.srs) to standard output: one group, "All
+ * Accounts", with account number 2, whose folders are the arguments, EntryIDs in hex; then a
+ * built-in module.
  *
- * A compound file ([MS-CFB]) of version 3: sector 0 FAT, 1 directory, 2 mini FAT, from 3 on the mini
- * stream with both streams. Their layout: observed, as the reference lists it.
+ * A compound file ([MS-CFB]) of version 3: sector 0 FAT, 1 directory, 2 mini FAT, from 3 on the
+ * mini stream with both streams. Their layout: observed, as the reference lists it.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -148,8 +149,8 @@ static void group(bytes *b, char **eids, int n)
 }
 
 /* [MS-CFB] 2.6.1 */
-static void entry(bytes *b, const char *name, int type, uint32_t left, uint32_t child, uint32_t start,
-                  uint32_t size)
+static void entry(bytes *b, const char *name, int type, uint32_t left, uint32_t child,
+                  uint32_t start, uint32_t size)
 {
     size_t at = b->n;
     text(b, name);

@@ -504,8 +504,7 @@ static void pst(gen *x)
     uint8_t record[16];
     service(x, "pst", "MSUPST MS", name, "mspst.dll", "PSTServiceEntry", INSTALL_PST, 0x20);
     uids(x, "01023d00", &one, 1);
-    provider(x, "pst store", "pst", "Outlook Data File", name, "mspst.dll", INSTALL_PST, 0x21,
-             0);
+    provider(x, "pst store", "pst", "Outlook Data File", name, "mspst.dll", INSTALL_PST, 0x21, 0);
     hex(&kind, "4e495441f9bfb80100aa0037d96e0000");
     raw(x, "01023414", kind.data, 16);
     wide(x, "001f6700", x->g->pst);
@@ -538,7 +537,8 @@ static void move_target(const gen *x, const gen_move *m, bytes *folder, bytes *s
     }
 }
 
-/* A folder reference of the move-to list, as an image of memory, stale pointers included: observed. */
+/* A folder reference of the move-to list, as an image of memory, stale pointers included: observed.
+ */
 static void folder_reference(const gen *x, bytes *b, const gen_move *m)
 {
     bytes folder, store;
@@ -553,6 +553,34 @@ static void folder_reference(const gen *x, bytes *b, const gen_move *m)
     field(b, x->g->width, m->fresh ? 0 : 0x0028d310);
     add(b, folder.data, folder.n);
     add(b, store.data, store.n);
+}
+
+/* Stores and windows Outlook remembers: observed. */
+static void remembered(gen *x)
+{
+    const gen_profile *g = x->g;
+    bytes list[3], ref = {.n = 0}, window = {.n = 0};
+    gen_move inbox = {.name = "", .fresh = g->windows == 2};
+    memcpy(inbox.eid, g->inbox, sizeof(inbox.eid));
+    memset(list, 0, sizeof(list));
+    own_store(x, &list[0]);
+    add(&list[1], g->inbox, sizeof(g->inbox));
+    pst_eid(&list[2], "C:\\old.pst");
+    multi_binary(x, "1102039b", list, 3);
+    multi_binary(x, "1102044e", list, 1);
+    multi_binary(x, "1102032f", &list[2], 1);
+    multi_binary(x, "11020458", list, 1);
+    folder_reference(x, &ref, &inbox);
+    u32(&window, 3);
+    u32(&window, 2);
+    u32(&window, 0);
+    u32(&window, (uint32_t)ref.n);
+    add(&window, ref.data, ref.n);
+    u32(&window, (uint32_t)list[0].n);
+    add(&window, list[0].data, list[0].n);
+    u32(&window, 44); /* WINDOWPLACEMENT */
+    zeros(&window, 40);
+    multi_binary(x, "11020434", &window, 1);
 }
 
 static void outlook_section(gen *x)
@@ -579,6 +607,8 @@ static void outlook_section(gen *x)
         raw(x, "01020408", folder.data, folder.n);
         raw(x, "01020409", store.data, store.n);
     }
+    if (g->windows)
+        remembered(x);
     if (g->n_others) {
         multi_text(x, "101f0390", 1, g->others, g->n_others);
         multi_text(x, "101e0384", 0, g->others, g->n_others);

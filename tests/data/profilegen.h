@@ -57,6 +57,7 @@ typedef struct gen_profile {
     const char *pst_name;      /* NULL = "Archive" */
     gen_move moves[10]; /* most recently used move-to folders */
     size_t n_moves;
+    int windows; /* stores and windows Outlook remembers: 1 with stale pointers, 2 without */
     const char *others[GEN_MAX]; /* "Open Other User's Folder" names, as well in 8 bit */
     size_t n_others;
 } gen_profile;

@@ -281,8 +281,9 @@ typedef struct cpuu_host {
     cpuu_rc(CPUU_CALL *beat)(cpuu_run *run, uint32_t done, uint32_t total);
 
     /* A setting of this feature from CPUU.ini, or one of the facts "profile.name",
-     * "outlook.version", "source.smtp", "source.dn", "target.smtp", "target.dn", "ost.recreated" ("1":
-     * the target mailbox was made for the source's offline file). NULL if none. */
+     * "outlook.version", "source.smtp", "source.dn", "target.smtp", "target.dn",
+     * "ost.recreated" ("1": the target mailbox was made for the source's offline file). NULL if
+     * none. */
     const char *(CPUU_CALL *option)(cpuu_run *run, const char *key);
 
     /* Runs n queries as one set on both mailboxes at once; out has room for n. A failed query still
