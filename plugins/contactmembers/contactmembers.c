@@ -228,8 +228,8 @@ static cpuu_rc flush_contacts(job *j)
         }
         rc = change(j, one->id, one->title, set, cm_contact_values(c, one, set));
     }
-    if (rc == CPUU_OK && c->count)
-        rc = j->host->flush(j->run);
+    if (rc == CPUU_OK && c->count && (rc = j->host->flush(j->run)) < 0)
+        j->host->fail(j->run, rc, "write the contacts", "contact folders");
     cm_contacts_free(c);
     return rc;
 }
@@ -569,8 +569,8 @@ static cpuu_rc flush_lists(job *j)
         decide_members(j, h, &h->linked, "linked contact");
         rc = write_holder(j, h, arrays, stream, linked);
     }
-    if (rc == CPUU_OK && n)
-        rc = j->host->flush(j->run);
+    if (rc == CPUU_OK && n && (rc = j->host->flush(j->run)) < 0)
+        j->host->fail(j->run, rc, "write the distribution lists", "contact folders");
     for (uint32_t i = 0; i < n; i++)
         holder_free(&j->lists[i]);
     j->n_lists = 0;

@@ -183,6 +183,39 @@ check_shortcuts >"$WORK/shortcuts" && pass "copied shortcut: rewritten in place,
 back "copied shortcut"
 CONTENT=
 
+# ---- a feature fails at the server -------------------------------------------------------------------------
+# Each Execute of the target fails once. Notes is critical: its failure takes everything back; that of
+# another feature leaves the rest updated and says so.
+fresh < <(echo "Critical=Notes")
+lab_get 'stats?reset=1' >/dev/null
+run
+total=$(lab_get stats | jq .target.executes)
+run -UndoAll
+critical=0 others=0 mended=0 problem=
+for n in $(seq 1 "$total"); do
+    lab_post fault "{\"org\":\"target\",\"type\":\"Execute\",\"action\":\"fail\",\"at\":$n,\"count\":1}" >/dev/null
+    run
+    lab_post fault '{"action":""}' >/dev/null
+    grep -aq 'has a bug' "$WORK/out" && problem="request $n: $(grep -a 'has a bug' "$WORK/out" | head -1)"
+    case "$mask $(csv Outlook)" in
+    "4 11 0")
+        critical=$((critical + 1))
+        snapshot now
+        same start now || problem="request $n: a critical failure leaves something:$differs"
+        grep -aq 'feature Notes' "$WORK/out" || problem="request $n: critical, but not said why" ;;
+    "1 10 0")
+        if grep -aq '^    [A-Za-z]* *failed' "$WORK/out"; then others=$((others + 1)); else mended=$((mended + 1)); fi ;;
+    *) problem="request $n: status $mask, CSV row '$(csv Outlook)'" ;;
+    esac
+    run -UndoAll
+    snapshot now
+    same start now || problem="request $n: undo does not restore:$differs"
+done
+check "a failed request: states" "$problem" test -z "$problem"
+check "a critical feature that fails takes all back" "never happened" test $critical -gt 0
+check "a feature that is not critical fails alone" "never happened" test $others -gt 0
+echo "$total requests failed: $critical times a critical feature, $others times another one, $mended times none"
+
 # ---- a name that libhivex cannot write ---------------------------------------------------------------------
 # No tool here makes such a key, so one byte of an ASCII name is changed in the file: Latin-1 in the key,
 # UTF-16 in DefaultProfile.

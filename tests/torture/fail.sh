@@ -10,8 +10,8 @@ testing=torture-fail-$kind
 stride_of() {
     [ $full = 1 ] && { echo 1; return; }
     case $kind-$1 in
-    alloc-*) echo $(($2 / ${3:-60} + 1)) ;;
-    *) echo $(($2 / ${3:-45} + 1)) ;;
+    alloc-*) echo $(($2 / ${3:-30} + 1)) ;;
+    *) echo $(($2 / ${3:-25} + 1)) ;;
     esac
 }
 

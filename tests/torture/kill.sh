@@ -71,7 +71,7 @@ kill_cleanup() {
 }
 
 kill_recovery() {
-    stride=13
+    stride=29
     [ $full = 1 ] && stride=3
     echo "every ${stride}th step of update, every 2nd of the undo that follows"
     n=2
