@@ -160,16 +160,19 @@ static void list_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root 
     cpuu_job_close(&job);
 }
 
-static void each_profile(cpuu_engine *e, const char *hive, const cpuu_profile_root *root)
+/* `first` is the hive, open and as it is now; taken over. */
+static void each_profile(cpuu_engine *e, const char *hive, const cpuu_profile_root *root,
+                         cpuu_reg *first)
 {
     for (size_t i = 0; i < root->names.count; i++) {
         cpuu_error err = CPUU_ERROR_INIT;
-        cpuu_reg *reg = NULL;
+        cpuu_reg *reg = first;
         const char *name = root->names.items[i];
         if (!is_selected(e->settings, root, name) || must_end(e))
             continue;
         /* Each profile sees the hive as the one before has left it. */
-        if (cpuu_reg_open_hive(hive, e->log, &reg, &err) != CPUU_OK) {
+        first = NULL;
+        if (!reg && cpuu_reg_open_hive(hive, e->log, &reg, &err) != CPUU_OK) {
             cpuu_logf(e->log, CPUU_LV_ERROR, "%s", err.text);
             cpuu_report_add_exit(e->report, CPUU_EXIT_GLOBAL_ERR);
             return;
@@ -181,6 +184,7 @@ static void each_profile(cpuu_engine *e, const char *hive, const cpuu_profile_ro
             run_profile(e, hive, reg, root, name); /* closes it */
         }
     }
+    cpuu_reg_close(first);
 }
 
 static void run_hive(cpuu_engine *e, const char *hive)
@@ -191,8 +195,8 @@ static void run_hive(cpuu_engine *e, const char *hive)
     cpuu_rc rc = cpuu_reg_open_hive(hive, e->log, &reg, &err);
     if (rc == CPUU_OK)
         rc = cpuu_profile_discover(reg, &roots, &err);
-    cpuu_reg_close(reg);
     if (rc != CPUU_OK) {
+        cpuu_reg_close(reg);
         cpuu_logf(e->log, CPUU_LV_ERROR, "%s", err.text);
         cpuu_report_add_exit(e->report, CPUU_EXIT_GLOBAL_ERR);
         return;
@@ -207,7 +211,9 @@ static void run_hive(cpuu_engine *e, const char *hive)
     else
         report_missing(e, hive, roots.count ? &roots.items[0] : NULL);
     if (roots.count)
-        each_profile(e, hive, &roots.items[0]);
+        each_profile(e, hive, &roots.items[0], reg);
+    else
+        cpuu_reg_close(reg);
     cpuu_profile_roots_free(&roots);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Inside registry/: what a backend provides, and the key tree that the memory and hive backends
- * keep. A tree is changed by cpuu_tree_apply only, so that edits mean the same everywhere.
+ * keep. A tree is changed by cpuu_tree_changed only, so that edits mean the same everywhere.
  */
 #ifndef CPUU_REGISTRY_BACKEND_H
 #define CPUU_REGISTRY_BACKEND_H
@@ -47,12 +47,18 @@ typedef struct cpuu_key {
     size_t n_values, cap_values;
     struct cpuu_key **kids;
     size_t n_kids, cap_kids;
+    unsigned shared; /* owners beside the first */
+    uint32_t cell;   /* where a hive keeps it; 0: a hive does not know it yet */
+    uint32_t rank;   /* its number among the keys of its parent there, from 1 */
     bool odd; /* holds names that only the file can express: its values must not be rewritten */
+    bool borrowed; /* the data of the values belong to somebody who lives longer */
+    bool changed;  /* by edits, here or below; the tree it comes from has another of this name */
+    bool values_changed; /* of such a key: its values were edited */
 } cpuu_key;
 
 cpuu_key *cpuu_key_new(const char *name, size_t size); /* NULL: out of memory */
+/* Ends one ownership; the last frees. */
 void cpuu_key_free(cpuu_key *key);
-cpuu_key *cpuu_key_clone(const cpuu_key *key);
 /* NULL when there is none. */
 cpuu_key *cpuu_key_find(const cpuu_key *root, const char *path);
 cpuu_key *cpuu_key_child(const cpuu_key *key, const char *name, size_t size);
@@ -64,9 +70,8 @@ bool cpuu_key_add_value(cpuu_key *key, const char *name, uint32_t type, const vo
 /* Index of the value of that name, n_values when there is none. */
 size_t cpuu_key_value(const cpuu_key *key, const char *name);
 
-/* Changes the tree edit by edit and stops at the first error: work on a clone. */
-cpuu_rc cpuu_tree_apply(cpuu_key *root, const cpuu_edits *edits, cpuu_error *err);
-/* A changed clone of root; the caller frees it. */
+/* The tree with the edits applied; the caller frees it. It shares the keys that no edit concerns
+ * with root, and is freed before what the values of root borrow from. */
 cpuu_rc cpuu_tree_changed(const cpuu_key *root, const cpuu_edits *edits, cpuu_key **out,
                           cpuu_error *err);
 cpuu_rc cpuu_tree_keys(const cpuu_key *root, const char *path, cpuu_reg_names *out,

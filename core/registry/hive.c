@@ -8,16 +8,11 @@
 
 #include "registry/hive.h"
 
-#include "base/file.h"
-#include "base/text.h"
-
 #include <errno.h>
 #include <hivex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define BASE_BLOCK 4096u
 #define BIN_UNIT   4096u
@@ -26,9 +21,7 @@
 #define MAX_CELL_VALUE 16344u
 /* libhivex refuses to allocate more (measured). */
 #define MAX_HIVEX_VALUE 999996u
-/* Sizes of the smallest key and value cells: bound the number of objects by the file size. */
-#define MIN_KEY_CELL   80u
-#define MIN_VALUE_CELL 24u
+#define MIN_KEY_CELL 80u
 
 /* ---- base block and bins --------------------------------------------------------------------- */
 
@@ -91,45 +84,18 @@ cpuu_rc cpuu_hive_check_head(const uint8_t *image, size_t size, cpuu_hive_head *
 
 /* ---- libhivex on anonymous memory ------------------------------------------------------------ */
 
-static cpuu_rc memory_file(const void *data, size_t size, int *out, cpuu_error *err)
-{
-    int fd = memfd_create("hive", MFD_CLOEXEC);
-    if (fd < 0)
-        return cpuu_fail_errno(err, errno, "cannot get memory for a copy of the hive");
-    for (const uint8_t *p = data; size;) {
-        ssize_t n = write(fd, p, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            cpuu_rc rc = cpuu_fail_errno(err, errno, "cannot get memory for a copy of the hive");
-            close(fd);
-            return rc;
-        }
-        p += n;
-        size -= (size_t)n;
-    }
-    *out = fd;
-    return CPUU_OK;
-}
-
 static void fd_path(char out[40], int fd)
 {
     snprintf(out, 40, "/proc/self/fd/%d", fd);
 }
 
-/* libhivex on a private copy of the image. */
-static cpuu_rc open_image(const uint8_t *image, size_t size, int flags, hive_h **out,
-                          cpuu_error *err)
+/* With flags 0 libhivex maps the image, for writing it makes a copy. */
+static cpuu_rc open_image(const cpuu_hive_image *image, int flags, hive_h **out, cpuu_error *err)
 {
     char path[40];
-    int fd;
-    cpuu_rc rc = memory_file(image, size, &fd, err);
-    if (rc != CPUU_OK)
-        return rc;
-    fd_path(path, fd);
+    fd_path(path, image->fd);
     hive_h *h = hivex_open(path, flags);
     int e = errno;
-    close(fd);
     if (h) {
         *out = h;
         return CPUU_OK;
@@ -141,144 +107,19 @@ static cpuu_rc open_image(const uint8_t *image, size_t size, int flags, hive_h *
     return cpuu_fail_errno(err, e, "libhivex cannot open the hive");
 }
 
-/* ---- loading --------------------------------------------------------------------------------- */
-
-/* What may still be read before the hive must be a trap: cells used often, keys in a circle. */
-typedef struct loader {
-    hive_h *h;
-    size_t keys, values, names, data; /* objects and bytes left */
-    unsigned depth;
-    cpuu_error *err;
-} loader;
-
-static bool spend(size_t *left, size_t n)
-{
-    if (n > *left)
-        return false;
-    *left -= n;
-    return true;
-}
-
-static cpuu_rc hivex_failed(loader *l, const char *what, const char *name)
-{
-    int e = errno;
-    if (e == ENOMEM)
-        return cpuu_nomem(l->err);
-    if (e == ERANGE)
-        return cpuu_fail(l->err, CPUU_E_UNSUPPORTED, "%s '%s' is larger than libhivex can handle",
-                         what, name);
-    return cpuu_fail(l->err, CPUU_E_FORMAT, "the hive is damaged: %s '%s' cannot be read (%s)",
-                     what, name, strerror(e));
-}
-
-static cpuu_rc too_much(loader *l, const char *name)
-{
-    return cpuu_fail(l->err, CPUU_E_FORMAT,
-                     "the hive is damaged: below key '%s' is more than the file can hold", name);
-}
-
-static cpuu_rc load_value(loader *l, hive_value_h value, cpuu_key *key)
-{
-    hive_type type;
-    size_t size, length;
-    char *name = hivex_value_key(l->h, value);
-    if (!name)
-        return hivex_failed(l, "the name of a value of key", key->name);
-    cpuu_rc rc = CPUU_OK;
-    length = hivex_value_key_len(l->h, value);
-    char *data = hivex_value_value(l->h, value, &type, &size);
-    if (!data)
-        rc = hivex_failed(l, "value", name);
-    else if (!spend(&l->values, 1) || !spend(&l->names, strlen(name)) || !spend(&l->data, size))
-        rc = too_much(l, key->name);
-    else if (!cpuu_key_add_value(key, name, type, data, (uint32_t)size))
-        rc = cpuu_nomem(l->err);
-    else if (strlen(name) != length) /* a NUL inside */
-        key->odd = true;
-    free(data);
-    free(name);
-    return rc;
-}
-
-static cpuu_rc load_values(loader *l, hive_node_h node, cpuu_key *key)
-{
-    hive_value_h *list = hivex_node_values(l->h, node);
-    if (!list)
-        return hivex_failed(l, "the list of values of key", key->name);
-    cpuu_rc rc = CPUU_OK;
-    for (size_t i = 0; rc == CPUU_OK && list[i]; i++)
-        rc = load_value(l, list[i], key);
-    free(list);
-    return rc;
-}
-
-static cpuu_rc load_key(loader *l, hive_node_h node, cpuu_key **out);
-
-static cpuu_rc load_kids(loader *l, hive_node_h node, cpuu_key *key)
-{
-    hive_node_h *list = hivex_node_children(l->h, node);
-    if (!list)
-        return hivex_failed(l, "the list of keys below", key->name);
-    cpuu_rc rc = CPUU_OK;
-    for (size_t i = 0; rc == CPUU_OK && list[i]; i++) {
-        cpuu_key *kid;
-        rc = load_key(l, list[i], &kid);
-        if (rc == CPUU_OK && !cpuu_key_add(key, kid)) {
-            cpuu_key_free(kid);
-            rc = cpuu_nomem(l->err);
-        }
-    }
-    free(list);
-    return rc;
-}
-
-static cpuu_rc load_key(loader *l, hive_node_h node, cpuu_key **out)
-{
-    char *name = hivex_node_name(l->h, node);
-    if (!name)
-        return hivex_failed(l, "a key", "without a readable name");
-    cpuu_key *key = cpuu_key_new(name, strlen(name));
-    cpuu_rc rc = CPUU_OK;
-    if (!key)
-        rc = cpuu_nomem(l->err);
-    else if (l->depth == CPUU_REG_MAX_DEPTH || !spend(&l->keys, 1) ||
-             !spend(&l->names, strlen(name)))
-        rc = too_much(l, name);
-    free(name);
-    l->depth++;
-    if (rc == CPUU_OK)
-        rc = load_values(l, node, key);
-    if (rc == CPUU_OK)
-        rc = load_kids(l, node, key);
-    l->depth--;
-    if (rc == CPUU_OK)
-        *out = key;
-    else
-        cpuu_key_free(key);
-    return rc;
-}
-
-cpuu_rc cpuu_hive_load(const uint8_t *image, size_t size, cpuu_key **out, cpuu_error *err)
-{
-    /* Names grow by half at most when UTF-16 becomes UTF-8, and by two from Latin-1. */
-    loader l = {.keys = size / MIN_KEY_CELL, .values = size / MIN_VALUE_CELL, .names = size * 2,
-                .data = size, .err = err};
-    cpuu_rc rc = open_image(image, size, 0, &l.h, err);
-    if (rc != CPUU_OK)
-        return rc;
-    hive_node_h root = hivex_root(l.h);
-    rc = root ? load_key(&l, root, out) : hivex_failed(&l, "the root", "key");
-    hivex_close(l.h);
-    return rc;
-}
-
-cpuu_rc cpuu_hive_read(const uint8_t *image, size_t size, cpuu_hive_head *head, cpuu_key **root,
+cpuu_rc cpuu_hive_read(const cpuu_hive_image *image, cpuu_hive_head *head, cpuu_key **root,
                        cpuu_error *err)
 {
-    cpuu_rc rc = cpuu_hive_check_head(image, size, head, err);
+    hive_h *h;
+    cpuu_rc rc = cpuu_hive_check_head(image->data, image->size, head, err);
     if (rc == CPUU_OK)
-        rc = cpuu_hive_scan(image, head, err);
-    return rc == CPUU_OK ? cpuu_hive_load(image, size, root, err) : rc;
+        rc = cpuu_hive_scan(image->data, head, err);
+    if (rc == CPUU_OK)
+        rc = open_image(image, 0, &h, err);
+    if (rc != CPUU_OK)
+        return rc;
+    hivex_close(h);
+    return cpuu_hive_load(image->data, head, root, err);
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -289,51 +130,54 @@ static bool same_value(const cpuu_reg_value *a, const cpuu_reg_value *b)
            strcmp(a->name, b->name) == 0;
 }
 
-static bool same_values(const cpuu_key *a, const cpuu_key *b)
+bool cpuu_hive_same_values(const cpuu_key *a, const cpuu_key *b)
 {
     if (a->n_values != b->n_values)
         return false;
-    for (size_t i = 0; i < a->n_values; i++) {
+    for (size_t i = 0; a != b && i < a->n_values; i++) {
         if (!same_value(&a->values[i], &b->values[i]))
             return false;
     }
     return true;
 }
 
-/* Index of the key of exactly this name, most often `hint`; n_kids when there is none. */
-static size_t find_twin(const cpuu_key *in, size_t hint, const char *name)
+size_t cpuu_hive_find(const cpuu_key *in, size_t hint, const char *name)
 {
-    if (hint < in->n_kids && strcmp(in->kids[hint]->name, name) == 0)
-        return hint;
-    size_t i = 0;
-    while (i < in->n_kids && strcmp(in->kids[i]->name, name) != 0)
-        i++;
-    return i;
+    for (size_t n = 0; n < in->n_kids; n++) {
+        size_t i = hint + n < in->n_kids ? hint + n : (hint + n) % in->n_kids;
+        if (strcmp(in->kids[i]->name, name) == 0)
+            return i;
+    }
+    return in->n_kids;
 }
 
-static const cpuu_key *twin(const cpuu_key *in, size_t hint, const char *name)
+/* The key of b that belongs to key i of a, or NULL. *at is its index, from one call to the next. */
+static const cpuu_key *twin(const cpuu_key *a, size_t i, const cpuu_key *b, size_t *at)
 {
-    size_t i = find_twin(in, hint, name);
-    return i < in->n_kids ? in->kids[i] : NULL;
+    size_t hint = i ? *at + 1 : 0;
+    if (hint < b->n_kids && b->kids[hint] == a->kids[i])
+        *at = hint;
+    else
+        *at = cpuu_hive_find(b, hint, a->kids[i]->name);
+    return *at < b->n_kids ? b->kids[*at] : NULL;
 }
 
-bool cpuu_hive_equal(const cpuu_key *a, const cpuu_key *b, const char **where)
+bool cpuu_hive_equal(const cpuu_key *a, const cpuu_key *b)
 {
-    *where = a->name;
-    if (!same_values(a, b) || a->n_kids != b->n_kids)
+    size_t at = 0;
+    if (a == b)
+        return true;
+    if (!cpuu_hive_same_values(a, b) || a->n_kids != b->n_kids)
         return false;
     for (size_t i = 0; i < a->n_kids; i++) {
-        const cpuu_key *other = twin(b, i, a->kids[i]->name);
-        if (!other)
-            *where = a->kids[i]->name;
-        if (!other || !cpuu_hive_equal(a->kids[i], other, where))
+        const cpuu_key *other = twin(a, i, b, &at);
+        if (!other || !cpuu_hive_equal(a->kids[i], other))
             return false;
     }
     return true;
 }
 
-/* Order of keys in Windows: by upper-case code units. New names are ASCII, so bytes will do. */
-static int upper_order(const char *a, const char *b)
+int cpuu_hive_order(const char *a, const char *b)
 {
     for (;; a++, b++) {
         int p = (unsigned char)*a, q = (unsigned char)*b;
@@ -344,25 +188,18 @@ static int upper_order(const char *a, const char *b)
     }
 }
 
-static bool in_place(const cpuu_key *parent, size_t i)
+void cpuu_hive_settle(const cpuu_key *from, cpuu_key *to)
 {
-    const char *name = parent->kids[i]->name;
-    return (i == 0 || upper_order(parent->kids[i - 1]->name, name) < 0) &&
-           (i + 1 == parent->n_kids || upper_order(name, parent->kids[i + 1]->name) < 0);
-}
-
-cpuu_rc cpuu_hive_check_order(const cpuu_key *before, const cpuu_key *now, cpuu_error *err)
-{
-    static const cpuu_key nothing;
-    cpuu_rc rc = CPUU_OK;
-    for (size_t i = 0; rc == CPUU_OK && i < now->n_kids; i++) {
-        const cpuu_key *old = twin(before, i, now->kids[i]->name);
-        if (!old && !in_place(now, i))
-            return cpuu_fail(err, CPUU_E_FAILED, "libhivex put key '%s' where Windows would not "
-                             "look for it", now->kids[i]->name);
-        rc = cpuu_hive_check_order(old ? old : &nothing, now->kids[i], err);
+    size_t at = 0;
+    for (size_t i = 0; from != to && i < to->n_kids; i++) {
+        cpuu_key *kid = to->kids[i];
+        const cpuu_key *old = twin(to, i, from, &at);
+        if (!old || old == kid)
+            continue;
+        kid->cell = old->cell;
+        kid->rank = old->rank;
+        cpuu_hive_settle(old, kid);
     }
-    return rc;
 }
 
 /* ---- what may be changed --------------------------------------------------------------------- */
@@ -416,18 +253,21 @@ static cpuu_rc check_key(const cpuu_hive_head *head, const cpuu_key *from, const
 {
     static const cpuu_key nothing;
     const cpuu_key *old = from ? from : &nothing;
+    size_t at = 0;
+    if (from == to)
+        return CPUU_OK;
     cpuu_rc rc = from ? CPUU_OK : check_name(to, err);
-    if (rc == CPUU_OK && !same_values(old, to)) {
+    if (rc == CPUU_OK && !cpuu_hive_same_values(old, to)) {
         rc = check_values(head, old, err);
         if (rc == CPUU_OK)
             rc = check_values(head, to, err);
     }
     for (size_t i = 0; rc == CPUU_OK && i < old->n_kids; i++) {
-        if (!twin(to, i, old->kids[i]->name))
+        if (!twin(old, i, to, &at))
             rc = check_deleted(old->kids[i], err);
     }
     for (size_t i = 0; rc == CPUU_OK && i < to->n_kids; i++) {
-        const cpuu_key *before = twin(old, i, to->kids[i]->name);
+        const cpuu_key *before = twin(to, i, old, &at);
         rc = check_key(head, before, to->kids[i], err);
     }
     return rc;
@@ -469,8 +309,9 @@ static cpuu_rc set_values(hive_h *h, hive_node_h node, const cpuu_key *key, cpuu
 static cpuu_rc delete_kids(hive_h *h, const hive_node_h *kids, const cpuu_key *from,
                            const cpuu_key *to, cpuu_error *err)
 {
+    size_t at = 0;
     for (size_t i = 0; i < from->n_kids; i++) {
-        if (!twin(to, i, from->kids[i]->name) && hivex_node_delete_child(h, kids[i]) != 0)
+        if (!twin(from, i, to, &at) && hivex_node_delete_child(h, kids[i]) != 0)
             return change_failed("delete key", from->kids[i]->name, err);
     }
     return CPUU_OK;
@@ -487,12 +328,12 @@ static cpuu_rc change_kids(hive_h *h, hive_node_h node, const cpuu_key *from, co
     hive_node_h *kids = hivex_node_children(h, node);
     if (!kids)
         return change_failed("list the keys below", to->name, err);
+    size_t at = 0;
     cpuu_rc rc = delete_kids(h, kids, from, to, err);
     for (size_t i = 0; rc == CPUU_OK && i < to->n_kids; i++) {
-        const cpuu_key *kid = to->kids[i];
-        size_t at = find_twin(from, i, kid->name);
-        if (at < from->n_kids) {
-            rc = change_key(h, kids[at], from->kids[at], kid, err);
+        const cpuu_key *kid = to->kids[i], *old = twin(to, i, from, &at);
+        if (old) {
+            rc = change_key(h, kids[at], old, kid, err);
             continue;
         }
         hive_node_h fresh = hivex_node_add_child(h, node, kid->name);
@@ -506,42 +347,35 @@ static cpuu_rc change_kids(hive_h *h, hive_node_h node, const cpuu_key *from, co
 static cpuu_rc change_key(hive_h *h, hive_node_h node, const cpuu_key *from, const cpuu_key *to,
                           cpuu_error *err)
 {
-    const char *where;
-    if (cpuu_hive_equal(from, to, &where))
+    if (cpuu_hive_equal(from, to))
         return CPUU_OK;
-    cpuu_rc rc = same_values(from, to) ? CPUU_OK : set_values(h, node, to, err);
+    cpuu_rc rc = cpuu_hive_same_values(from, to) ? CPUU_OK : set_values(h, node, to, err);
     return rc == CPUU_OK ? change_kids(h, node, from, to, err) : rc;
 }
 
-static cpuu_rc commit(hive_h *h, cpuu_buf *out, cpuu_error *err)
+static cpuu_rc commit(hive_h *h, cpuu_hive_image *out, cpuu_error *err)
 {
     char path[40];
-    int fd;
-    cpuu_rc rc = memory_file(NULL, 0, &fd, err);
+    cpuu_rc rc = cpuu_hive_image_create(out, err);
     if (rc != CPUU_OK)
         return rc;
-    fd_path(path, fd);
+    fd_path(path, out->fd);
     if (hivex_commit(h, path, 0) != 0)
-        rc = cpuu_fail_errno(err, errno, "libhivex cannot write the changed hive");
-    else if (lseek(fd, 0, SEEK_SET) != 0)
-        rc = cpuu_fail_errno(err, errno, "cannot read the changed hive");
-    else
-        rc = cpuu_file_read_fd(fd, "the changed hive", out, err);
-    close(fd);
-    return rc;
+        return cpuu_fail_errno(err, errno, "libhivex cannot write the changed hive");
+    return CPUU_OK;
 }
 
-cpuu_rc cpuu_hive_change(const uint8_t *image, size_t size, const cpuu_key *from,
-                         const cpuu_key *to, cpuu_buf *out, cpuu_error *err)
+cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_key *from, const cpuu_key *to,
+                         cpuu_hive_image *out, cpuu_error *err)
 {
     hive_h *h;
-    cpuu_rc rc = open_image(image, size, HIVEX_OPEN_WRITE, &h, err);
+    cpuu_rc rc = open_image(image, HIVEX_OPEN_WRITE, &h, err);
     if (rc != CPUU_OK)
         return rc;
     hive_node_h root = hivex_root(h);
     rc = root ? change_key(h, root, from, to, err) : change_failed("find the root", "key", err);
     if (rc == CPUU_OK) /* never after a failed call */
         rc = commit(h, out, err);
-    hivex_close(h);
-    return rc;
+    hivex_close(h); /* first, and its copy is gone when the new one is mapped */
+    return rc == CPUU_OK ? cpuu_hive_image_map(out, err) : rc;
 }

@@ -1,6 +1,7 @@
 /*
  * Inside registry/: a hive as bytes in memory. Nothing here touches the disk: libhivex only ever
- * sees anonymous memory files, so nobody can swap a file under it.
+ * sees anonymous memory files, so nobody can swap a file under it. libhivex makes the changes; what
+ * it made is read and verified by code of our own.
  *
  * Layout of the base block and the bins: the public description of the regf format by M. Suhanov
  * ("Windows registry file format specification", GitHub msuhanov/regf), checked against real hives.
@@ -18,28 +19,71 @@ typedef struct cpuu_hive_head {
     uint32_t bins_size; /* bytes of bins behind the base block */
 } cpuu_hive_head;
 
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+typedef struct cpuu_hive_image {
+    const uint8_t *data; /* mapped; NULL when size is 0 */
+    size_t size;
+    int fd;              /* the anonymous memory file; -1 = none */
+} cpuu_hive_image;
+
+/* Init, then create and map, or read; free is owed after init, whatever happened since. */
+void cpuu_hive_image_init(cpuu_hive_image *image);
+void cpuu_hive_image_free(cpuu_hive_image *image);
+/* An empty memory file for somebody to write to ... */
+cpuu_rc cpuu_hive_image_create(cpuu_hive_image *image, cpuu_error *err);
+/* ... and the view of what was written. CPUU_E_TOOBIG past CPUU_HIVE_MAX_SIZE. */
+cpuu_rc cpuu_hive_image_map(cpuu_hive_image *image, cpuu_error *err);
+/* The whole file, wherever its position is. */
+cpuu_rc cpuu_hive_image_read(cpuu_hive_image *image, int fd, cpuu_error *err);
+/* Whether the file, read now, has the same bytes. */
+cpuu_rc cpuu_hive_image_compare(const cpuu_hive_image *image, int fd, bool *same, cpuu_error *err);
+
+/* ---- keys and values ------------------------------------------------------------------------- */
+
 /* Base block and chain of bins. CPUU_E_FORMAT, CPUU_E_UNSUPPORTED, or CPUU_E_DIRTY when changes are
  * still in the log files. */
 cpuu_rc cpuu_hive_check_head(const uint8_t *image, size_t size, cpuu_hive_head *out,
                              cpuu_error *err);
 /* Every cell that is reached from the root; the head was checked. */
 cpuu_rc cpuu_hive_scan(const uint8_t *image, const cpuu_hive_head *head, cpuu_error *err);
-/* The three together: head, structure, then every key and value. */
-cpuu_rc cpuu_hive_read(const uint8_t *image, size_t size, cpuu_hive_head *head, cpuu_key **root,
+/* Every key and value of a hive that was scanned. The tree borrows from the image. */
+cpuu_rc cpuu_hive_load(const uint8_t *image, const cpuu_hive_head *head, cpuu_key **out,
                        cpuu_error *err);
-/* Every key and value of a hive that was scanned. */
-cpuu_rc cpuu_hive_load(const uint8_t *image, size_t size, cpuu_key **out, cpuu_error *err);
+/* The key in the cell `at` with its values, without those below. */
+cpuu_rc cpuu_hive_load_one(const uint8_t *image, const cpuu_hive_head *head, uint32_t at,
+                           cpuu_key **out, cpuu_error *err);
+/* All of them: head, structure, whether libhivex takes it, then every key and value. */
+cpuu_rc cpuu_hive_read(const cpuu_hive_image *image, cpuu_hive_head *head, cpuu_key **root,
+                       cpuu_error *err);
+/* Compares every key and value. */
+bool cpuu_hive_equal(const cpuu_key *a, const cpuu_key *b);
+/* The index of the key of exactly this name, most often `hint` or soon behind; n_kids when there is
+ * none. */
+size_t cpuu_hive_find(const cpuu_key *in, size_t hint, const char *name);
+bool cpuu_hive_same_values(const cpuu_key *a, const cpuu_key *b);
+/* The order of keys in Windows, by upper-case code units: <0, 0, >0. Exact when one is ASCII. */
+int cpuu_hive_order(const char *a, const char *b);
+
+/* ---- changing -------------------------------------------------------------------------------- */
+
+/* Tells keys of `to` that were deleted and created again in which cell they live on: the one of the
+ * same name in `from`. Owed before the calls below. */
+void cpuu_hive_settle(const cpuu_key *from, cpuu_key *to);
 /* Whether cpuu_hive_change can make `to` out of `from` safely. */
 cpuu_rc cpuu_hive_check_change(const cpuu_hive_head *head, const cpuu_key *from, const cpuu_key *to,
                                cpuu_error *err);
-/* The image of `from` (its tree) changed into `to`, appended to out. Not yet verified: load it and
- * compare. */
-cpuu_rc cpuu_hive_change(const uint8_t *image, size_t size, const cpuu_key *from,
-                         const cpuu_key *to, cpuu_buf *out, cpuu_error *err);
-/* Compares every key and value. On a difference *where names the key (borrowed from a). */
-bool cpuu_hive_equal(const cpuu_key *a, const cpuu_key *b, const char **where);
-/* Whether the keys that `now` has and `before` had not are where Windows looks for them. libhivex
- * promises no order, so it is verified. */
-cpuu_rc cpuu_hive_check_order(const cpuu_key *before, const cpuu_key *now, cpuu_error *err);
+/* The image of `from` (its tree) changed into `to`, in an initialised *out. Not yet verified. */
+cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_key *from, const cpuu_key *to,
+                         cpuu_hive_image *out, cpuu_error *err);
+/*
+ * Whether `now` is the hive `before` changed into the tree `to` (of cpuu_tree_changed) and nothing
+ * else: its structure is sound; every cell of a key that `to` shares with the old tree is where it
+ * was, byte by byte; every other key has the values and the keys below that it should have; what is
+ * not a matter of edits (name, flags, parent, security, class) is as it was, or as it is made for a
+ * new key; new keys are where Windows looks for them. CPUU_E_FAILED or CPUU_E_FORMAT.
+ */
+cpuu_rc cpuu_hive_verify(const cpuu_hive_image *before, const cpuu_hive_image *now,
+                         const cpuu_key *to, cpuu_error *err);
 
 #endif

@@ -1,14 +1,17 @@
 /*
  * An offline hive as a registry. The file is locked and read once, when it is opened; apply() makes
- * the new hive in memory, writes it to a temporary file beside the old one, reads that back and
- * compares every value with what is expected, makes sure that the old file is still the one that
- * was opened, and renames.
+ * the new hive in memory, writes it to a temporary file beside the old one, verifies every value
+ * and every byte that no edit concerns, reads the file back and compares it with what was verified,
+ * makes sure that the old file is still the one that was opened, and renames.
  *
  * What remains: somebody who ignores the lock and writes to the old file in the instant between the
  * last look and the rename loses that write. Windows is not such a somebody: the hive is offline.
  */
+#include <config.h>
+
 #include "registry/hive.h"
 
+#include "base/fault.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -23,9 +26,9 @@ typedef struct hivefile {
     cpuu_log *log; /* borrowed, may be NULL */
     int fd;        /* the hive, locked; -1 = none */
     struct stat st;
-    cpuu_buf image; /* what the file holds */
+    cpuu_hive_image image; /* what the file holds */
     cpuu_hive_head head;
-    cpuu_key *root; /* the same as keys and values */
+    cpuu_key *root; /* the same as keys and values; NULL: not asked for since the last apply() */
     bool broken;    /* an apply() failed: the state of the file must be looked at again */
 } hivefile;
 
@@ -68,10 +71,9 @@ static cpuu_rc read_hive(hivefile *f, cpuu_error *err)
     if (rc == CPUU_OK)
         rc = check_path(f, AT_FDCWD, err);
     if (rc == CPUU_OK)
-        rc = cpuu_file_read_fd(f->fd, f->path, &f->image, err);
-    if (rc != CPUU_OK)
-        return rc;
-    rc = cpuu_hive_read(f->image.data, f->image.size, &f->head, &f->root, err);
+        rc = cpuu_hive_image_read(&f->image, f->fd, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_read(&f->image, &f->head, &f->root, err);
     return rc == CPUU_OK ? rc : cpuu_wrap(err, "'%s'", f->path);
 }
 
@@ -81,80 +83,62 @@ static void close_hive(cpuu_reg *reg)
     if (f->fd >= 0)
         close(f->fd); /* and unlocks */
     cpuu_key_free(f->root);
-    cpuu_buf_free(&f->image);
+    cpuu_hive_image_free(&f->image);
     cpuu_free(f->path);
     cpuu_free(f);
 }
 
 /* ---- applying -------------------------------------------------------------------------------- */
 
-/* The file is read again from the disk's point of view: as bytes, then as keys and values. */
-static cpuu_rc check_written(cpuu_replace *r, const cpuu_buf *image, const cpuu_key *before,
-                             const cpuu_key *expected, cpuu_error *err)
+/* The file is read again from the disk's point of view. */
+static cpuu_rc check_written(const cpuu_replace *r, const cpuu_hive_image *image, cpuu_error *err)
 {
-    cpuu_buf back;
-    cpuu_hive_head head;
-    cpuu_key *root = NULL;
-    const char *where;
-    cpuu_buf_init(&back, image->size);
-    cpuu_rc rc = CPUU_OK;
-    if (lseek(r->fd, 0, SEEK_SET) != 0)
-        rc = cpuu_fail_errno(err, errno, "cannot read the new hive");
-    if (rc == CPUU_OK)
-        rc = cpuu_file_read_fd(r->fd, r->path, &back, err);
-    if (rc == CPUU_OK &&
-        (back.size != image->size || memcmp(back.data, image->data, back.size) != 0))
+    bool same;
+    cpuu_rc rc = cpuu_hive_image_compare(image, r->fd, &same, err);
+    if (rc == CPUU_OK && !same)
         rc = cpuu_fail(err, CPUU_E_IO, "the disk did not keep what was written");
-    if (rc == CPUU_OK)
-        rc = cpuu_hive_read(back.data, back.size, &head, &root, err);
-    if (rc == CPUU_OK && !cpuu_hive_equal(expected, root, &where))
-        rc = cpuu_fail(err, CPUU_E_FAILED, "key '%s' differs from what should have been written",
-                       where);
-    if (rc == CPUU_OK)
-        rc = cpuu_hive_check_order(before, root, err);
-    cpuu_key_free(root);
-    cpuu_buf_free(&back);
-    if (rc == CPUU_OK || rc == CPUU_E_NOMEM)
-        return rc;
-    return cpuu_wrap(err, "checking the new hive for '%s', which was left as it is", r->path);
+    return rc;
 }
 
 static cpuu_rc check_original(const hivefile *f, int dir, cpuu_error *err)
 {
-    uint8_t block[65536];
+    bool same;
     cpuu_rc rc = check_path(f, dir, err);
-    size_t at = 0;
-    while (rc == CPUU_OK && at < f->image.size) {
-        ssize_t n = pread(f->fd, block, sizeof(block), (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return cpuu_fail_errno(err, errno, "cannot read '%s'", f->path);
-        if (n == 0 || (size_t)n > f->image.size - at ||
-            memcmp(block, f->image.data + at, (size_t)n) != 0)
-            return cpuu_fail(err, CPUU_E_BUSY, "'%s' was changed by somebody else meanwhile",
-                             f->path);
-        at += (size_t)n;
-    }
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_image_compare(&f->image, f->fd, &same, err);
+    if (rc == CPUU_OK && !same)
+        rc = cpuu_fail(err, CPUU_E_BUSY, "'%s' was changed by somebody else meanwhile", f->path);
     return rc;
 }
 
-/* The object now stands for the new file. Takes over image and root. */
-static void adopt(hivefile *f, int fd, const struct stat *st, cpuu_buf *image, cpuu_key *root)
+/* The object now stands for the new file. Takes over the image. */
+static void adopt(hivefile *f, int fd, const struct stat *st, cpuu_hive_image *image)
 {
     close(f->fd);
     f->fd = fd;
     f->st = *st;
-    cpuu_buf_free(&f->image);
-    f->image = *image;
-    cpuu_buf_init(image, 0);
     cpuu_key_free(f->root);
-    f->root = root;
+    f->root = NULL;
+    cpuu_hive_image_free(&f->image);
+    f->image = *image;
+    cpuu_hive_image_init(image);
+    f->head.bins_size = cpuu_le32(f->image.data + 40);
+}
+
+/* The disk writes meanwhile. */
+static cpuu_rc verify(const hivefile *f, const cpuu_replace *r, const cpuu_hive_image *image,
+                      const cpuu_key *expected, cpuu_error *err)
+{
+    sync_file_range(r->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint: the flush is yet to come */
+    cpuu_rc rc = cpuu_hive_verify(&f->image, image, expected, err);
+    if (rc == CPUU_OK || rc == CPUU_E_NOMEM)
+        return rc;
+    return cpuu_wrap(err, "checking the new hive for '%s', which was left as it is", f->path);
 }
 
 /* Everything from the new image to the new file. On success *fd is the new file, locked. */
-static cpuu_rc write_hive(hivefile *f, const cpuu_buf *image, const cpuu_key *expected, int *fd,
-                          struct stat *st, cpuu_error *err)
+static cpuu_rc write_hive(hivefile *f, const cpuu_hive_image *image, const cpuu_key *expected,
+                          int *fd, struct stat *st, cpuu_error *err)
 {
     static const cpuu_replace_points points = {"hive.write", "hive.flush", "hive.rename",
                                                "hive.dirsync"};
@@ -170,9 +154,11 @@ static cpuu_rc write_hive(hivefile *f, const cpuu_buf *image, const cpuu_key *ex
     if (rc == CPUU_OK)
         rc = cpuu_replace_write(&r, image->data, image->size, err);
     if (rc == CPUU_OK)
+        rc = verify(f, &r, image, expected, err);
+    if (rc == CPUU_OK)
         rc = cpuu_replace_flush(&r, err);
     if (rc == CPUU_OK)
-        rc = check_written(&r, image, f->root, expected, err);
+        rc = check_written(&r, image, err);
     if (rc == CPUU_OK)
         rc = check_original(f, r.dir, err);
     if (rc == CPUU_OK)
@@ -187,12 +173,20 @@ static cpuu_rc write_hive(hivefile *f, const cpuu_buf *image, const cpuu_key *ex
     return rc;
 }
 
+static cpuu_rc load(hivefile *f, cpuu_error *err)
+{
+    return f->root ? CPUU_OK : cpuu_hive_load(f->image.data, &f->head, &f->root, err);
+}
+
 static cpuu_rc changed_tree(hivefile *f, const cpuu_edits *edits, cpuu_key **out, cpuu_error *err)
 {
     cpuu_key *changed;
-    cpuu_rc rc = cpuu_tree_changed(f->root, edits, &changed, err);
+    cpuu_rc rc = load(f, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_tree_changed(f->root, edits, &changed, err);
     if (rc != CPUU_OK)
         return rc;
+    cpuu_hive_settle(f->root, changed);
     rc = cpuu_hive_check_change(&f->head, f->root, changed, err);
     if (rc == CPUU_OK)
         *out = changed;
@@ -213,10 +207,8 @@ static cpuu_rc hive_check(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *er
 static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err)
 {
     hivefile *f = (hivefile *)reg;
-    cpuu_key *changed, *fresh = NULL;
-    cpuu_hive_head head;
-    cpuu_buf image;
-    const char *where;
+    cpuu_key *changed;
+    cpuu_hive_image image;
     struct stat st;
     int fd;
     if (f->broken)
@@ -225,26 +217,22 @@ static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *er
     cpuu_rc rc = changed_tree(f, edits, &changed, err);
     if (rc != CPUU_OK)
         return rc;
-    bool nothing = cpuu_hive_equal(f->root, changed, &where);
-    cpuu_buf_init(&image, CPUU_HIVE_MAX_SIZE);
+    bool nothing = cpuu_hive_equal(f->root, changed);
+    cpuu_hive_image_init(&image);
     if (!nothing)
-        rc = cpuu_hive_change(f->image.data, f->image.size, f->root, changed, &image, err);
-    /* The next change goes by the order of the file, which is not that of the edited tree. */
-    if (rc == CPUU_OK && !nothing)
-        rc = cpuu_hive_read(image.data, image.size, &head, &fresh, err);
-    if (rc == CPUU_OK && !nothing)
-        rc = write_hive(f, &image, changed, &fd, &st, err);
+        rc = cpuu_hive_change(&f->image, f->root, changed, &image, err);
     if (rc == CPUU_OK && !nothing) {
-        adopt(f, fd, &st, &image, fresh);
-        f->head = head;
-        fresh = NULL;
+        cpuu_fault_step("hive.image");
+        rc = write_hive(f, &image, changed, &fd, &st, err);
+    }
+    cpuu_key_free(changed);
+    if (rc == CPUU_OK && !nothing) {
+        adopt(f, fd, &st, &image);
         cpuu_logf(f->log, CPUU_LV_TRACE, "Registry: %zu edits written to '%s' and verified",
                   edits->count, f->path);
     }
     f->broken = rc != CPUU_OK;
-    cpuu_key_free(changed);
-    cpuu_key_free(fresh);
-    cpuu_buf_free(&image);
+    cpuu_hive_image_free(&image);
     return rc;
 }
 
@@ -252,12 +240,16 @@ static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *er
 
 static cpuu_rc hive_keys(cpuu_reg *reg, const char *key, cpuu_reg_names *out, cpuu_error *err)
 {
-    return cpuu_tree_keys(((hivefile *)reg)->root, key, out, err);
+    hivefile *f = (hivefile *)reg;
+    cpuu_rc rc = load(f, err);
+    return rc == CPUU_OK ? cpuu_tree_keys(f->root, key, out, err) : rc;
 }
 
 static cpuu_rc hive_values(cpuu_reg *reg, const char *key, cpuu_reg_values *out, cpuu_error *err)
 {
-    return cpuu_tree_values(((hivefile *)reg)->root, key, out, err);
+    hivefile *f = (hivefile *)reg;
+    cpuu_rc rc = load(f, err);
+    return rc == CPUU_OK ? cpuu_tree_values(f->root, key, out, err) : rc;
 }
 
 static const char *hive_path(const cpuu_reg *reg)
@@ -276,7 +268,7 @@ cpuu_rc cpuu_reg_open_hive(const char *path, cpuu_log *log, cpuu_reg **out, cpuu
     f->fd = -1;
     f->log = log;
     f->reg.ops = &ops;
-    cpuu_buf_init(&f->image, CPUU_HIVE_MAX_SIZE);
+    cpuu_hive_image_init(&f->image);
     f->path = cpuu_strdup(path);
     f->reg.location = f->path;
     cpuu_rc rc = f->path ? read_hive(f, err) : cpuu_nomem(err);

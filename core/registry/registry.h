@@ -142,8 +142,8 @@ const cpuu_reg_value *cpuu_reg_find(const cpuu_reg_values *v, const char *name);
 
 /*
  * Applies the whole list or nothing. For a hive: written to a temporary file in the same folder,
- * flushed, read again and every value compared, the original checked to be unchanged since it was
- * opened (else CPUU_E_BUSY), then renamed over it. Killing the process at any moment leaves the old
+ * flushed, read again, every value and every byte that no edit concerns compared, the original
+ * checked to be unchanged since it was opened (else CPUU_E_BUSY), then renamed over it. Killing the process at any moment leaves the old
  * or the new hive, complete. Edits that change nothing write nothing. When only the last step, the
  * flush of the folder, fails, an error is returned although the new hive is in place: after an
  * error look at the hive again. After a failure the registry object can only be closed.

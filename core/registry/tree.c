@@ -1,4 +1,8 @@
-/* A tree of keys, and what edits do to it. Recursion is bounded by CPUU_REG_MAX_DEPTH. */
+/*
+ * A tree of keys, and what edits do to it. A changed tree has copies of the keys on the way to each
+ * edit and shares all others with the tree it was made from, so that a change costs what it
+ * touches. Recursion is bounded by CPUU_REG_MAX_DEPTH.
+ */
 #include "registry/backend.h"
 
 #include "base/text.h"
@@ -15,20 +19,25 @@ cpuu_key *cpuu_key_new(const char *name, size_t size)
     return key;
 }
 
-static void clear_value(cpuu_reg_value *v)
+static void clear_value(const cpuu_key *key, cpuu_reg_value *v)
 {
     cpuu_free(v->name);
-    cpuu_free(v->data);
+    if (!key->borrowed)
+        cpuu_free(v->data);
 }
 
 void cpuu_key_free(cpuu_key *key)
 {
     if (!key)
         return;
+    if (key->shared) {
+        key->shared--;
+        return;
+    }
     for (size_t i = 0; i < key->n_kids; i++)
         cpuu_key_free(key->kids[i]);
     for (size_t i = 0; i < key->n_values; i++)
-        clear_value(&key->values[i]);
+        clear_value(key, &key->values[i]);
     cpuu_free(key->kids);
     cpuu_free(key->values);
     cpuu_free(key->name);
@@ -49,7 +58,8 @@ static bool fill_value(cpuu_reg_value *v, const char *name, uint32_t type, const
     *v = (cpuu_reg_value){cpuu_strdup(name), type, cpuu_memdup(data, size), size};
     if (v->name && v->data)
         return true;
-    clear_value(v);
+    cpuu_free(v->name);
+    cpuu_free(v->data);
     return false;
 }
 
@@ -63,28 +73,43 @@ bool cpuu_key_add_value(cpuu_key *key, const char *name, uint32_t type, const vo
     return true;
 }
 
-cpuu_key *cpuu_key_clone(const cpuu_key *key)
+/* A copy of one key, with its own values; the keys below belong to both. */
+static cpuu_key *copy_key(const cpuu_key *key)
 {
     cpuu_key *copy = cpuu_key_new(key->name, strlen(key->name));
     if (!copy)
         return NULL;
     copy->odd = key->odd;
+    copy->cell = key->cell;
+    copy->rank = key->rank;
+    copy->changed = true;
     for (size_t i = 0; i < key->n_values; i++) {
         const cpuu_reg_value *v = &key->values[i];
         if (!cpuu_key_add_value(copy, v->name, v->type, v->data, v->size))
             goto failed;
     }
-    for (size_t i = 0; i < key->n_kids; i++) {
-        cpuu_key *kid = cpuu_key_clone(key->kids[i]);
-        if (!kid || !cpuu_key_add(copy, kid)) {
-            cpuu_key_free(kid);
-            goto failed;
-        }
-    }
+    copy->kids = cpuu_memdup(key->kids, key->n_kids * sizeof(cpuu_key *));
+    if (!copy->kids)
+        goto failed;
+    copy->n_kids = copy->cap_kids = key->n_kids;
+    for (size_t i = 0; i < key->n_kids; i++)
+        copy->kids[i]->shared++;
     return copy;
 failed:
     cpuu_key_free(copy);
     return NULL;
+}
+
+/* Makes the key at *slot one that belongs to this tree alone. */
+static cpuu_key *own(cpuu_key **slot)
+{
+    if (!(*slot)->shared)
+        return *slot;
+    cpuu_key *copy = copy_key(*slot);
+    if (!copy)
+        return NULL;
+    (*slot)->shared--;
+    return *slot = copy;
 }
 
 static size_t child_index(const cpuu_key *key, const char *name, size_t size)
@@ -133,6 +158,23 @@ static size_t utf16_length(const char *text, size_t size)
     return n;
 }
 
+/* The key of that path, made this tree's own on the way. CPUU_E_NOTFOUND or CPUU_E_NOMEM. */
+static cpuu_rc reach(cpuu_key *key, const char *path, cpuu_key **out)
+{
+    const char *part;
+    size_t n;
+    while (cpuu_reg_part(&path, &part, &n)) {
+        size_t at = child_index(key, part, n);
+        if (at == key->n_kids)
+            return CPUU_E_NOTFOUND;
+        key = own(&key->kids[at]);
+        if (!key)
+            return CPUU_E_NOMEM;
+    }
+    *out = key;
+    return CPUU_OK;
+}
+
 static cpuu_rc create(cpuu_key *key, const char *path, cpuu_error *err)
 {
     const char *whole = path, *part;
@@ -141,13 +183,19 @@ static cpuu_rc create(cpuu_key *key, const char *path, cpuu_error *err)
         if (!cpuu_utf8_valid(part, n) || utf16_length(part, n) > CPUU_REG_MAX_KEY_NAME ||
             ++depth > CPUU_REG_MAX_DEPTH)
             return cpuu_fail(err, CPUU_E_UNSUPPORTED, "'%s' cannot be the name of a key", whole);
-        cpuu_key *kid = cpuu_key_child(key, part, n);
-        if (!kid) {
+        size_t at = child_index(key, part, n);
+        cpuu_key *kid;
+        if (at < key->n_kids) {
+            kid = own(&key->kids[at]);
+            if (!kid)
+                return cpuu_nomem(err);
+        } else {
             kid = cpuu_key_new(part, n);
             if (!kid || !cpuu_key_add(key, kid)) {
                 cpuu_key_free(kid);
                 return cpuu_nomem(err);
             }
+            kid->changed = kid->values_changed = true;
         }
         key = kid;
     }
@@ -160,15 +208,17 @@ static cpuu_rc delete(cpuu_key *key, const char *path, cpuu_error *err)
     size_t n, at = 0;
     cpuu_key *parent = NULL;
     while (cpuu_reg_part(&path, &part, &n)) {
+        key = parent ? own(&parent->kids[at]) : key;
+        if (!key)
+            return cpuu_nomem(err);
         parent = key;
         at = child_index(parent, part, n);
         if (at == parent->n_kids)
             return CPUU_OK;
-        key = parent->kids[at];
     }
     if (!parent)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "the root of a registry cannot be deleted");
-    cpuu_key_free(key);
+    cpuu_key_free(parent->kids[at]);
     parent->n_kids--;
     memmove(&parent->kids[at], &parent->kids[at + 1],
             (parent->n_kids - at) * sizeof(*parent->kids));
@@ -177,14 +227,18 @@ static cpuu_rc delete(cpuu_key *key, const char *path, cpuu_error *err)
 
 static cpuu_rc set(cpuu_key *root, const cpuu_edit *e, cpuu_error *err)
 {
-    cpuu_key *key = cpuu_key_find(root, e->key);
-    if (!key)
-        return cpuu_fail(err, CPUU_E_NOTFOUND, "cannot set value '%s': key '%s' does not exist",
-                         e->name, e->key);
+    cpuu_key *key;
+    cpuu_rc rc = reach(root, e->key, &key);
+    if (rc == CPUU_E_NOTFOUND)
+        return cpuu_fail(err, rc, "cannot set value '%s': key '%s' does not exist", e->name,
+                         e->key);
+    if (rc != CPUU_OK)
+        return cpuu_nomem(err);
     if (!cpuu_utf8_valid(e->name, strlen(e->name)) ||
         utf16_length(e->name, strlen(e->name)) > CPUU_REG_MAX_VALUE_NAME)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "'%s' cannot be the name of a value of key '%s'",
                          e->name, e->key);
+    key->values_changed = true;
     size_t i = cpuu_key_value(key, e->name);
     if (i == key->n_values)
         return cpuu_key_add_value(key, e->name, e->type, e->data, e->size) ? CPUU_OK
@@ -193,23 +247,29 @@ static cpuu_rc set(cpuu_key *root, const cpuu_edit *e, cpuu_error *err)
     cpuu_reg_value fresh;
     if (!fill_value(&fresh, key->values[i].name, e->type, e->data, e->size))
         return cpuu_nomem(err);
-    clear_value(&key->values[i]);
+    clear_value(key, &key->values[i]);
     key->values[i] = fresh;
     return CPUU_OK;
 }
 
-static void unset(cpuu_key *root, const cpuu_edit *e)
+static cpuu_rc unset(cpuu_key *root, const cpuu_edit *e, cpuu_error *err)
 {
-    cpuu_key *key = cpuu_key_find(root, e->key);
-    size_t i = key ? cpuu_key_value(key, e->name) : 0;
-    if (!key || i == key->n_values)
-        return;
-    clear_value(&key->values[i]);
+    cpuu_key *key;
+    cpuu_rc rc = reach(root, e->key, &key);
+    if (rc != CPUU_OK)
+        return rc == CPUU_E_NOTFOUND ? CPUU_OK : cpuu_nomem(err);
+    size_t i = cpuu_key_value(key, e->name);
+    if (i == key->n_values)
+        return CPUU_OK;
+    key->values_changed = true;
+    clear_value(key, &key->values[i]);
     key->n_values--;
     memmove(&key->values[i], &key->values[i + 1], (key->n_values - i) * sizeof(*key->values));
+    return CPUU_OK;
 }
 
-cpuu_rc cpuu_tree_apply(cpuu_key *root, const cpuu_edits *edits, cpuu_error *err)
+/* Stops at the first error. */
+static cpuu_rc apply(cpuu_key *root, const cpuu_edits *edits, cpuu_error *err)
 {
     cpuu_rc rc = CPUU_OK;
     for (size_t i = 0; rc == CPUU_OK && i < edits->count; i++) {
@@ -225,7 +285,7 @@ cpuu_rc cpuu_tree_apply(cpuu_key *root, const cpuu_edits *edits, cpuu_error *err
             rc = set(root, e, err);
             break;
         case CPUU_EDIT_UNSET:
-            unset(root, e);
+            rc = unset(root, e, err);
             break;
         default:
             rc = cpuu_fail(err, CPUU_E_FAILED, "unknown kind of registry edit: %d", (int)e->kind);
@@ -237,10 +297,10 @@ cpuu_rc cpuu_tree_apply(cpuu_key *root, const cpuu_edits *edits, cpuu_error *err
 cpuu_rc cpuu_tree_changed(const cpuu_key *root, const cpuu_edits *edits, cpuu_key **out,
                           cpuu_error *err)
 {
-    cpuu_key *copy = cpuu_key_clone(root);
+    cpuu_key *copy = copy_key(root);
     if (!copy)
         return cpuu_nomem(err);
-    cpuu_rc rc = cpuu_tree_apply(copy, edits, err);
+    cpuu_rc rc = apply(copy, edits, err);
     if (rc == CPUU_OK)
         *out = copy;
     else

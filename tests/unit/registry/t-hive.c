@@ -422,6 +422,85 @@ START_TEST(real_hives_are_read_whole)
 }
 END_TEST
 
+/* Name, type and data of every value below the key as libhivex reads them. Counts the values. */
+static void ck_as_hivex(const cpuu_key *key, hive_h *h, hive_node_h node, unsigned *count)
+{
+    hive_value_h *values = hivex_node_values(h, node);
+    hive_node_h *kids = hivex_node_children(h, node);
+    char *name = hivex_node_name(h, node);
+    ck_assert(values && kids && name);
+    ck_assert_str_eq(key->name, name);
+    free(name);
+    for (size_t i = 0; i < key->n_values; i++) {
+        const cpuu_reg_value *v = &key->values[i];
+        hive_type type;
+        size_t size;
+        name = hivex_value_key(h, values[i]);
+        char *data = hivex_value_value(h, values[i], &type, &size);
+        ck_assert_str_eq(v->name, name);
+        ck_assert(v->type == type && v->size == size && memcmp(v->data, data, size) == 0);
+        free(name);
+        free(data);
+    }
+    ck_assert_uint_eq(values[key->n_values], 0);
+    for (size_t i = 0; i < key->n_kids; i++)
+        ck_as_hivex(key->kids[i], h, kids[i], count);
+    ck_assert_uint_eq(kids[key->n_kids], 0);
+    *count += (unsigned)key->n_values;
+    free(values);
+    free(kids);
+}
+
+START_TEST(real_hives_are_read_as_libhivex_reads_them)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_hive_image image;
+    cpuu_hive_head head;
+    cpuu_key *root;
+    unsigned count = 0;
+    if (!real_hive("real_hives_are_read_as_libhivex_reads_them", _i))
+        return;
+    int fd = open(path, O_RDONLY);
+    cpuu_hive_image_init(&image);
+    OK(cpuu_hive_image_read(&image, fd, &err));
+    close(fd);
+    OK(cpuu_hive_read(&image, &head, &root, &err));
+    hive_h *h = hivex_open(path, 0);
+    ck_as_hivex(root, h, hivex_root(h), &count);
+    ck_assert_uint_gt(count, 3000);
+    hivex_close(h);
+    cpuu_key_free(root);
+    cpuu_hive_image_free(&image);
+}
+END_TEST
+
+/* Names beyond ASCII, in both of the forms a hive has for them. */
+START_TEST(names_are_read_as_libhivex_reads_them)
+{
+    static const char *const names[] = {"\xc3\xbc", "\xd0\xae\xd0\xb3", "\xf0\x9f\x93\x85",
+                                        "\xe2\x82\xac", "plain", ""};
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg_values values;
+    cpuu_reg *reg;
+    make_hive(5, SOME);
+    hive_h *h = hivex_open(path, HIVEX_OPEN_WRITE);
+    hive_node_h node = hivex_node_add_child(h, hivex_root(h), "names");
+    hive_set_value list[6];
+    for (size_t i = 0; i < 6; i++)
+        list[i] = (hive_set_value){(char *)names[i], 3, 1, (char *)"x"};
+    ck_assert_int_eq(hivex_node_set_values(h, node, 6, list, 0), 0);
+    ck_assert_int_eq(hivex_commit(h, NULL, 0), 0);
+    hivex_close(h);
+    OK(cpuu_reg_open_hive(path, NULL, &reg, &err));
+    OK(cpuu_reg_values_of(reg, "names", &values, &err));
+    ck_assert_uint_eq(values.count, 6);
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_str_eq(values.items[i].name, names[i]);
+    cpuu_reg_values_free(&values);
+    cpuu_reg_close(reg);
+}
+END_TEST
+
 /* ---- what is refused ------------------------------------------------------------------------- */
 
 /* Refused with rc, by check() already, and not a byte of the file changes. */
@@ -529,45 +608,352 @@ START_TEST(keys_are_put_where_windows_looks_for_them)
 }
 END_TEST
 
-static cpuu_key *tree(const char *const *names, size_t n)
+/* ---- verifying what libhivex made ------------------------------------------------------------ */
+
+/* A hive, its change, and what libhivex makes of it, to be spoilt. */
+typedef struct bench {
+    cpuu_hive_image before, now;
+    cpuu_hive_head head;
+    cpuu_key *root, *to;
+} bench;
+
+static void open_bench(bench *b, const char *text)
 {
-    cpuu_key *root = cpuu_key_new("", 0), *p = cpuu_key_new("p", 1);
-    ck_assert(cpuu_key_add(root, p));
-    for (size_t i = 0; i < n; i++)
-        ck_assert(cpuu_key_add(p, cpuu_key_new(names[i], strlen(names[i]))));
-    return root;
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_edits e;
+    int fd = open(path, O_RDONLY);
+    cpuu_hive_image_init(&b->before);
+    cpuu_hive_image_init(&b->now);
+    OK(cpuu_hive_image_read(&b->before, fd, &err));
+    close(fd);
+    OK(cpuu_hive_read(&b->before, &b->head, &b->root, &err));
+    edits_of(&e, text);
+    OK(cpuu_tree_changed(b->root, &e, &b->to, &err));
+    cpuu_edits_free(&e);
+    cpuu_hive_settle(b->root, b->to);
+    OK(cpuu_hive_check_change(&b->head, b->root, b->to, &err));
+    OK(cpuu_hive_change(&b->before, b->root, b->to, &b->now, &err));
+    OK(cpuu_hive_verify(&b->before, &b->now, b->to, &err));
 }
 
-/* The checks of the written hive, on trees that libhivex would have to get wrong. */
-START_TEST(a_wrong_result_would_be_noticed)
+static void close_bench(bench *b)
 {
-    static const char *const names[] = {"a_", "AB", "c"};
+    cpuu_key_free(b->to);
+    cpuu_key_free(b->root);
+    cpuu_hive_image_free(&b->now);
+    cpuu_hive_image_free(&b->before);
+}
+
+static void poke(const bench *b, size_t at, uint8_t byte)
+{
+    ck_assert_int_eq(pwrite(b->now.fd, &byte, 1, (off_t)at), 1);
+}
+
+/* Keys and values of a hive as libhivex reads them, as text; NULL: it cannot. */
+static char *hivex_dump(const char *file)
+{
+    char *out = NULL, *s;
+    size_t size;
+    hive_h *h = hivex_open(file, 0);
+    if (!h)
+        return NULL;
+    FILE *f = open_memstream(&out, &size);
+    hive_node_h queue[64] = {hivex_root(h)};
+    bool good = true;
+    for (unsigned i = 0, n = 1; good && i < n; i++) {
+        hive_node_h *kids = hivex_node_children(h, queue[i]);
+        hive_value_h *values = hivex_node_values(h, queue[i]);
+        s = hivex_node_name(h, queue[i]);
+        good = kids && values && s;
+        fprintf(f, "[%s] %zx\n", s, good ? hivex_node_parent(h, queue[i]) : 0);
+        free(s);
+        for (unsigned k = 0; good && kids[k] && n < 64; k++)
+            queue[n++] = kids[k];
+        for (unsigned k = 0; good && values[k]; k++) {
+            hive_type type;
+            size_t bytes;
+            char *name = hivex_value_key(h, values[k]);
+            char *data = hivex_value_value(h, values[k], &type, &bytes);
+            good = name && data;
+            fprintf(f, "%s %u ", name, type);
+            for (size_t j = 0; good && j < bytes; j++)
+                fprintf(f, "%02x", (uint8_t)data[j]);
+            free(data);
+            free(name);
+        }
+        free(kids);
+        free(values);
+    }
+    fclose(f);
+    hivex_close(h);
+    if (!good)
+        free(out);
+    return good ? out : NULL;
+}
+
+/* Verifies the new hive with one byte changed and the checksum of its base block made right. */
+static cpuu_rc verify_spoilt(const bench *b, size_t at, uint8_t bits, cpuu_error *err)
+{
+    uint8_t base[512], byte = b->now.data[at];
+    poke(b, at, byte ^ bits);
+    memcpy(base, b->now.data, sizeof(base));
+    if (at < 508)
+        hive_checksum(base);
+    ck_assert_int_eq(pwrite(b->now.fd, base, sizeof(base), 0), sizeof(base));
+    return cpuu_hive_verify(&b->before, &b->now, b->to, err);
+}
+
+/* Every bit of what libhivex made is flipped, one by one. What is not noticed does not matter: to
+ * libhivex the hive reads as it should. */
+START_TEST(a_flipped_bit_is_noticed_where_it_matters)
+{
     cpuu_error err = CPUU_ERROR_INIT;
-    const char *where;
-    cpuu_key *before = tree(names + 1, 2), *wrong = tree(names, 3);
-    ck_assert_int_eq(cpuu_hive_check_order(before, wrong, &err), CPUU_E_FAILED);
-    OK(cpuu_hive_check_order(wrong, wrong, &err)); /* what was there before is not our concern */
-    cpuu_key_free(before);
-    before = tree(names, 1);
-    ck_assert(!cpuu_hive_equal(before, wrong, &where));
-    cpuu_key_free(before);
-    before = cpuu_key_clone(wrong);
-    ck_assert(cpuu_hive_equal(before, wrong, &where));
-    cpuu_key *deep = cpuu_key_find(before, "p\\c"), *twin = cpuu_key_find(wrong, "p\\c");
-    ck_assert(cpuu_key_add_value(deep, "v", CPUU_REG_SZ, "ab", 2));
-    ck_assert(!cpuu_hive_equal(before, wrong, &where));
-    ck_assert_str_eq(where, "c");
-    ck_assert(cpuu_key_add_value(twin, "v", CPUU_REG_SZ, "ac", 2));
-    ck_assert(!cpuu_hive_equal(before, wrong, &where));
-    twin->values[0].data[1] = 'b';
-    ck_assert(cpuu_hive_equal(before, wrong, &where));
-    twin->values[0].type = CPUU_REG_BINARY;
-    ck_assert(!cpuu_hive_equal(before, wrong, &where));
-    twin->values[0].type = CPUU_REG_SZ;
-    twin->values[0].name[0] = 'V';
-    ck_assert(!cpuu_hive_equal(before, wrong, &where));
-    cpuu_key_free(before);
-    cpuu_key_free(wrong);
+    char file[40];
+    bench b;
+    make_hive(5, SOME "[HKEY_CURRENT_USER\\Software\\rest\\below]\n\"r\"=\"kept as it is\"\n");
+    open_bench(&b, CHANGE);
+    snprintf(file, sizeof(file), "/proc/self/fd/%d", b.now.fd);
+    char *right = hivex_dump(file);
+    ck_assert_ptr_nonnull(right);
+    unsigned noticed = 0;
+    for (size_t i = 0; i < b.now.size * 8; i++) {
+        if (b.now.data[i / 8] == 0 && i / 8 % 16) /* free space, most of it */
+            continue;
+        cpuu_rc rc = verify_spoilt(&b, i / 8, (uint8_t)(1u << i % 8), &err);
+        char *s = rc == CPUU_OK ? hivex_dump(file) : NULL;
+        ck_assert_msg(rc != CPUU_OK || (s && strcmp(s, right) == 0), "byte %zu: %s", i / 8, s);
+        free(s);
+        noticed += rc != CPUU_OK;
+        verify_spoilt(&b, i / 8, (uint8_t)(1u << i % 8), &err);
+    }
+    ck_assert_uint_gt(noticed, 4000);
+    free(right);
+    OK(cpuu_hive_verify(&b.before, &b.now, b.to, &err));
+    close_bench(&b);
+}
+END_TEST
+
+/* Offsets of the key in the new hive and of one of its fields: Suhanov's description. */
+static size_t cell_of(const bench *b, const char *key)
+{
+    ck_assert_ptr_nonnull(cpuu_key_find(b->to, key));
+    return 4096u + cpuu_key_find(b->to, key)->cell;
+}
+
+static void noticed(const bench *b, size_t at, const char *what)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    ck_assert_msg(verify_spoilt(b, at, 1, &err) != CPUU_OK, "%s", what);
+    OK(verify_spoilt(b, at, 1, &err));
+}
+
+/* What libhivex does not show: flags, security, class, the order and the hashes of keys. */
+START_TEST(what_edits_do_not_concern_is_verified_too)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    bench b;
+    make_hive(5, SOME);
+    open_bench(&b, HEAD "[HKEY_CURRENT_USER\\Software\\A]\n\"V\"=\"two\"\n"
+                        "[HKEY_CURRENT_USER\\Software\\aa]\n");
+    const uint8_t *data = b.now.data;
+    size_t edited = cell_of(&b, "software\\a"), other = cell_of(&b, "software\\b");
+    size_t list = 4096u + cpuu_le32(data + cell_of(&b, "software") + 32);
+    size_t security = 4096u + cpuu_le32(data + edited + 48);
+    noticed(&b, edited + 6, "flags");
+    noticed(&b, edited + 48, "descriptor");
+    noticed(&b, edited + 52, "class");
+    noticed(&b, edited + 80, "name");
+    noticed(&b, other + 8, "time of another key");
+    noticed(&b, security + 24, "bytes of the descriptor");
+    noticed(&b, 48, "base block");
+    /* a, aa, b: the new key in the middle */
+    ck_assert_uint_eq(cpuu_le16(data + list + 6), 3);
+    ck_assert_uint_eq(4096u + cpuu_le32(data + list + 8), edited);
+    ck_assert_uint_eq(4096u + cpuu_le32(data + list + 24), other);
+    size_t fresh = 4096u + cpuu_le32(data + list + 16);
+    noticed(&b, list + 20, "hash of the new key");
+    noticed(&b, fresh + 20, "parent of the new key");
+    noticed(&b, fresh + 48, "descriptor of the new key");
+    for (size_t i = 0; i < 2; i++) { /* two neighbours swapped */
+        uint8_t two[16];
+        memcpy(two, data + list + 8 + 8 * i, 16);
+        ck_assert_int_eq(pwrite(b.now.fd, two + 8, 8, (off_t)(list + 8 + 8 * i)), 8);
+        ck_assert_int_eq(pwrite(b.now.fd, two, 8, (off_t)(list + 16 + 8 * i)), 8);
+        ck_assert_int_eq(cpuu_hive_verify(&b.before, &b.now, b.to, &err), CPUU_E_FAILED);
+        ck_assert_int_eq(pwrite(b.now.fd, two, 16, (off_t)(list + 8 + 8 * i)), 16);
+    }
+    OK(cpuu_hive_verify(&b.before, &b.now, b.to, &err));
+    close_bench(&b);
+}
+END_TEST
+
+START_TEST(keys_that_were_there_keep_their_order)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    uint8_t two[16];
+    bench b;
+    make_hive(5, SOME);
+    open_bench(&b, HEAD "[HKEY_CURRENT_USER\\Software\\A]\n\"V\"=\"two\"\n");
+    off_t list = 4096 + cpuu_le32(b.now.data + cell_of(&b, "software") + 32);
+    memcpy(two, b.now.data + list + 8, 16); /* a, b */
+    ck_assert_int_eq(pwrite(b.now.fd, two + 8, 8, list + 8), 8);
+    ck_assert_int_eq(pwrite(b.now.fd, two, 8, list + 16), 8);
+    ck_assert_int_eq(cpuu_hive_verify(&b.before, &b.now, b.to, &err), CPUU_E_FAILED);
+    close_bench(&b);
+}
+END_TEST
+
+/* Key "a" gets a class of eight bytes: the data of a value whose key forgets it. */
+static void make_hive_with_class(void)
+{
+    bench b;
+    make_hive(5, SOME "[HKEY_CURRENT_USER\\Software\\k]\n\"c\"=hex:43,00,6c,00,61,00,73,00\n");
+    open_bench(&b, CHANGE);
+    cpuu_buf file = slurp(path);
+    uint8_t *bins = file.data + 4096, *a = file.data + cell_of(&b, "software\\a");
+    uint8_t *k = file.data + cell_of(&b, "software\\k");
+    close_bench(&b);
+    put32(a + 52, cpuu_le32(bins + cpuu_le32(bins + cpuu_le32(k + 44) + 4) + 12));
+    put16(a + 78, 8);
+    ck_assert_mem_eq(bins + cpuu_le32(a + 52) + 4, "C\0l\0a\0s\0", 8);
+    put32(k + 40, 0);
+    put32(k + 44, 0xffffffff);
+    spit(path, file.data, file.size);
+    cpuu_buf_free(&file);
+}
+
+START_TEST(a_class_is_kept)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    bench b;
+    make_hive_with_class();
+    open_bench(&b, CHANGE);
+    noticed(&b, 4096u + cpuu_le32(b.now.data + cell_of(&b, "software\\a") + 52) + 4, "class");
+    close_bench(&b);
+    OK(edit_text(CHANGE, &err));
+    OK(edit_text(HEAD "[-HKEY_CURRENT_USER\\Software\\a]\n[HKEY_CURRENT_USER\\Software\\a]\n"
+                      "\"w\"=\"new\"\n", &err));
+    OK(open_only(&err));
+}
+END_TEST
+
+/* The tree that was asked for, with one thing more or less. */
+START_TEST(another_result_than_asked_for_is_noticed)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    bench b;
+    make_hive(5, SOME);
+    open_bench(&b, CHANGE);
+    cpuu_key *a = cpuu_key_find(b.to, "software\\a"), *m = cpuu_key_find(b.to, "software\\n\\m");
+    cpuu_key *software = cpuu_key_find(b.to, "software");
+    a->values[1].type ^= 1;
+    ck_assert_int_eq(cpuu_hive_verify(&b.before, &b.now, b.to, &err), CPUU_E_FAILED);
+    a->values[1].type ^= 1;
+    m->values[0].data[0] ^= 1;
+    ck_assert_int_eq(cpuu_hive_verify(&b.before, &b.now, b.to, &err), CPUU_E_FAILED);
+    m->values[0].data[0] ^= 1;
+    m->values[0].name[0] = 'Y';
+    ck_assert_int_eq(cpuu_hive_verify(&b.before, &b.now, b.to, &err), CPUU_E_FAILED);
+    m->values[0].name[0] = 'y';
+    m->n_values = 0;
+    ck_assert_int_eq(cpuu_hive_verify(&b.before, &b.now, b.to, &err), CPUU_E_FAILED);
+    m->n_values = 1;
+    software->n_kids--;
+    ck_assert_int_eq(cpuu_hive_verify(&b.before, &b.now, b.to, &err), CPUU_E_FAILED);
+    software->n_kids++;
+    ck_assert(cpuu_key_add(software, cpuu_key_new("more", 4)));
+    ck_assert_int_eq(cpuu_hive_verify(&b.before, &b.now, b.to, &err), CPUU_E_FAILED);
+    cpuu_key_free(software->kids[--software->n_kids]);
+    OK(cpuu_hive_verify(&b.before, &b.now, b.to, &err));
+    ck_assert(!cpuu_hive_equal(b.root, b.to));
+    close_bench(&b);
+}
+END_TEST
+
+/* The memory file of the newest hive: the one that was made last has the highest number. */
+static int newest_image(void)
+{
+    int found = -1;
+    for (int fd = 3; fd < 64; fd++) {
+        char link[40], name[64] = "";
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        uint8_t a[8], b[8];
+        if (readlink(link, name, sizeof(name) - 1) <= 0 || !strstr(name, "memfd:hive"))
+            continue;
+        ck_assert_int_eq(pread(fd, a, 8, 0), 8);
+        ck_assert(found < 0 || pread(found, b, 8, 0) == 8);
+        if (found < 0 || cpuu_le32(a + 4) > cpuu_le32(b + 4))
+            found = fd;
+    }
+    ck_assert_int_ge(found, 0);
+    return found;
+}
+
+/* Value "default" is never what the edits are about. */
+static void spoil(int fd)
+{
+    static const uint8_t text[] = {'d', 0, 'e', 0, 'f', 0, 'a', 0};
+    uint8_t hive[65536];
+    ssize_t n = pread(fd, hive, sizeof(hive), 0);
+    ck_assert_int_gt(n, 8192);
+    uint8_t *p = hive + n - sizeof(text); /* the last: the others are in free cells */
+    while (p > hive && memcmp(p, text, sizeof(text)) != 0)
+        p--;
+    ck_assert_ptr_ne(p, hive);
+    ck_assert_int_eq(pwrite(fd, "D", 1, p - hive), 1);
+}
+
+static void spoil_image(void)
+{
+    spoil(newest_image());
+}
+
+static void spoil_file(void)
+{
+    char file[128];
+    snprintf(file, sizeof(file), "%s/.cpuu-NTUSER.DAT.new", dir);
+    int fd = open(file, O_RDWR);
+    spoil(fd);
+    close(fd);
+}
+
+START_TEST(a_value_spoilt_on_the_way_is_noticed)
+{
+    static const char change[] = HEAD "[HKEY_CURRENT_USER\\Software\\b]\n\"v\"=\"two\"\n";
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    cpuu_buf before = slurp(path);
+    for (unsigned i = 0; i < 4; i++) { /* a value of an edited key, and of another */
+        fault.call_at = i < 2 ? "hive.image" : "hive.flush";
+        fault.call = i < 2 ? spoil_image : spoil_file;
+        cpuu_rc rc = edit_text(i % 2 ? change : CHANGE, &err);
+        fault.call_at = NULL;
+        ck_assert_msg(rc == (i < 2 ? CPUU_E_FAILED : CPUU_E_IO), "%u: %d %s", i, rc, err.text);
+        cpuu_buf after = slurp(path);
+        ck_assert(same_bytes(&before, &after));
+        ck_assert_uint_eq(files_in_dir(), 1);
+        cpuu_buf_free(&after);
+    }
+    cpuu_buf_free(&before);
+}
+END_TEST
+
+/* Deleted and created again in one list: the key lives on in its place, with what was asked for. */
+START_TEST(a_key_may_be_deleted_and_created_again)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    OK(edit_text(HEAD "[-HKEY_CURRENT_USER\\Software\\a]\n[HKEY_CURRENT_USER\\Software\\a]\n"
+                      "\"w\"=\"new\"\n[HKEY_CURRENT_USER\\Software\\a\\sub]\n"
+                      "[-HKEY_CURRENT_USER\\Software\\b]\n"
+                      "[HKEY_CURRENT_USER\\Software\\B\\C]\n", &err));
+    char *s = dump();
+    ck_assert_str_eq(s, HEAD "\r\n[HKEY_CURRENT_USER]\r\n\r\n[HKEY_CURRENT_USER\\Software]\r\n"
+                             "\r\n[HKEY_CURRENT_USER\\Software\\a]\r\n\"w\"=\"new\"\r\n"
+                             "\r\n[HKEY_CURRENT_USER\\Software\\a\\sub]\r\n"
+                             "\r\n[HKEY_CURRENT_USER\\Software\\B]\r\n"
+                             "\r\n[HKEY_CURRENT_USER\\Software\\B\\C]\r\n");
+    free(s);
 }
 END_TEST
 
@@ -1043,11 +1429,19 @@ int main(void)
     tcase_add_loop_test(t, reglookup_sees_just_the_edits_in_real_hives, 0, 2);
     tcase_add_test(t, regfexport_reads_what_was_written);
     tcase_add_loop_test(t, real_hives_are_read_whole, 0, 2);
+    tcase_add_loop_test(t, real_hives_are_read_as_libhivex_reads_them, 0, 2);
+    tcase_add_test(t, names_are_read_as_libhivex_reads_them);
     tcase_add_loop_test(t, profiles_become_hives, 0, 4);
     tcase_add_test(t, key_names_outside_ascii_are_left_alone);
     tcase_add_test(t, values_that_need_segments_are_left_alone);
     tcase_add_test(t, keys_are_put_where_windows_looks_for_them);
-    tcase_add_test(t, a_wrong_result_would_be_noticed);
+    tcase_add_test(t, a_flipped_bit_is_noticed_where_it_matters);
+    tcase_add_test(t, what_edits_do_not_concern_is_verified_too);
+    tcase_add_test(t, keys_that_were_there_keep_their_order);
+    tcase_add_test(t, a_class_is_kept);
+    tcase_add_test(t, another_result_than_asked_for_is_noticed);
+    tcase_add_test(t, a_value_spoilt_on_the_way_is_noticed);
+    tcase_add_test(t, a_key_may_be_deleted_and_created_again);
     tcase_add_test(t, a_dirty_hive_is_refused_unchanged);
     tcase_add_test(t, a_damaged_base_block_is_refused);
     tcase_add_test(t, a_truncated_hive_is_refused);
