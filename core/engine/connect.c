@@ -121,15 +121,18 @@ static cpuu_rc endpoint(cpuu_job *job, bool target, const char *smtp,
 }
 
 static cpuu_rc open_mailbox(cpuu_job *job, const cpuu_endpoint *ep, const char *dn,
-                            const char *smtp, bool writable, cpuu_mailbox **out, cpuu_error *err)
+                            const char *smtp, bool target, bool ahead, cpuu_mailbox **out,
+                            cpuu_error *err)
 {
-    cpuu_mail_open o = {.endpoint = ep, .mailbox_dn = dn, .smtp = smtp, .writable = writable};
-    cpuu_rc rc = cpuu_mail_open_all(job->c.mail, &o, 1, err);
+    cpuu_mail_open o = {.endpoint = ep, .mailbox_dn = dn, .smtp = smtp, .writable = target};
+    cpuu_rc rc = ahead ? cpuu_ahead_own(job, target, &o, err) : CPUU_OK;
+    if (rc == CPUU_OK)
+        rc = cpuu_mail_open_all(job->c.mail, &o, 1, err);
     if (rc != CPUU_OK)
         return rc;
     if (o.rc < 0) {
         *err = o.error;
-        return cpuu_wrap(err, "cannot open the %s mailbox '%s'", writable ? "target" : "source",
+        return cpuu_wrap(err, "cannot open the %s mailbox '%s'", target ? "target" : "source",
                          smtp);
     }
     *out = o.box;
@@ -171,13 +174,13 @@ cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_err
     if (!job->source_dn)
         job->source_dn = c->source_ad.legacy_dn;
     rc = open_mailbox(job, &c->source_endpoint, c->source_ad.legacy_dn, job->source_smtp, false,
-                      &c->source, err);
+                      true, &c->source, err);
     if (rc != CPUU_OK)
         return cpuu_job_fail(job, CPUU_PROFILE_IS_UNABLE_OPEN_DEFSTORE, CPUU_EXIT_SWITCH_ERR, err);
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_connect_target(cpuu_job *job, cpuu_error *err)
+cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err)
 {
     cpuu_connection *c = &job->c;
     cpuu_rc rc = prepare(job, true, err);
@@ -194,8 +197,9 @@ cpuu_rc cpuu_connect_target(cpuu_job *job, cpuu_error *err)
         job->target_dn = c->target_ad.legacy_dn;
     if (!job->target_name)
         job->target_name = c->target_ad.display_name;
+    cpuu_ahead_target(job);
     rc = open_mailbox(job, &c->target_endpoint, c->target_ad.legacy_dn, job->target_smtp, true,
-                      &c->target, err);
+                      update, &c->target, err);
     if (rc != CPUU_OK)
         return cpuu_job_fail(job, CPUU_PROFILE_IS_UNABLE_OPEN_MAILBOX_STORE, CPUU_EXIT_SWITCH_ERR,
                              err);

@@ -37,6 +37,8 @@ typedef struct cpuu_connection { /* to the mailboxes of one profile */
     cpuu_endpoint source_endpoint, target_endpoint;
     cpuu_mailbox *source, *target; /* owned by mail */
     cpuu_directory *directory;     /* of the target; NULL = none */
+    struct cpuu_guess *guesses;    /* colleagues, see ahead.c; in the job's arena */
+    size_t n_guesses;
 } cpuu_connection;
 
 typedef struct cpuu_ost { /* the source's offline file, when a Recreate message speaks of it */
@@ -98,9 +100,17 @@ cpuu_rc cpuu_engine_prepare(cpuu_engine *e, cpuu_error *err);
 
 /* Source mailbox of an account, read-only. Sets status on failure. */
 cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_error *err);
-/* Target mailbox of job->target_*, writable; checks the right to write. */
-cpuu_rc cpuu_connect_target(cpuu_job *job, cpuu_error *err);
+/* Target mailbox of job->target_*, writable; checks the right to write. update: the features will
+ * read it, as opposed to what an undo does. */
+cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err);
 void cpuu_connection_close(cpuu_connection *c);
+
+/* ---- ahead.c --------------------------------------------------------------------------------- */
+
+/* Adds to an opening of the user's own mailbox what the update will ask of it. */
+cpuu_rc cpuu_ahead_own(cpuu_job *job, bool target, cpuu_mail_open *open, cpuu_error *err);
+/* The target's endpoint is known now: goes on with the colleagues who have moved. */
+void cpuu_ahead_target(cpuu_job *job);
 
 /* ---- switch.c -------------------------------------------------------------------------------- */
 
@@ -108,6 +118,9 @@ void cpuu_connection_close(cpuu_connection *c);
  * (several, or damaged), or why the Inbox could not be read. */
 cpuu_rc cpuu_switch_read(void *user, cpuu_mail *mail, cpuu_mailbox **boxes, size_t n, cpuu_rc *rcs,
                          cpuu_switch_message *out);
+/* What it reads of a mailbox; and what a row of that looks like, for who only guesses. */
+extern const cpuu_mail_op cpuu_switch_op;
+bool cpuu_switch_guess(const cpuu_mail_row *row, cpuu_switch_message *out);
 /* Appends the switch, the backup copy and the marker to the staged edits; checks the invariants. */
 cpuu_rc cpuu_stage_switch(cpuu_job *job, const cpuu_account *account, cpuu_error *err);
 

@@ -13,12 +13,22 @@ static const uint32_t switch_tags[] = {
     0x7C080102u  /* PidTagRoamingXmlStream */
 };
 
+const cpuu_mail_op cpuu_switch_op = {.verb = CPUU_MAIL_READ, .what = CPUU_HIDDEN,
+                                     .role = CPUU_ROLE_INBOX, .filter = CPUU_SWITCH_CLASS,
+                                     .tags = switch_tags, .n_tags = 2};
+
 /* Rows may hold messages whose class only begins like ours. */
 static bool is_switch(const cpuu_mail_row *row)
 {
     const cpuu_value *class = row->rc == CPUU_OK && row->n_values == 2 ? &row->values[0] : NULL;
     return class && class->size == strlen(CPUU_SWITCH_CLASS) &&
            cpuu_ncasecmp((const char *)class->data, CPUU_SWITCH_CLASS, class->size) == 0;
+}
+
+bool cpuu_switch_guess(const cpuu_mail_row *row, cpuu_switch_message *out)
+{
+    return is_switch(row) && CPUU_FOUND(&row->values[1]) &&
+           cpuu_switch_parse(row->values[1].data, row->values[1].size, out, NULL) == CPUU_OK;
 }
 
 static cpuu_rc take_rows(const cpuu_mail_rows *rows, cpuu_switch_message *out, cpuu_error *err)
@@ -50,10 +60,10 @@ cpuu_rc cpuu_switch_read(void *user, cpuu_mail *mail, cpuu_mailbox **boxes, size
     cpuu_mail_op *ops = cpuu_calloc(n, sizeof(*ops));
     if (!ops)
         return CPUU_E_NOMEM;
-    for (size_t i = 0; i < n; i++)
-        ops[i] = (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = boxes[i], .what = CPUU_HIDDEN,
-                                .role = CPUU_ROLE_INBOX, .filter = CPUU_SWITCH_CLASS,
-                                .tags = switch_tags, .n_tags = 2};
+    for (size_t i = 0; i < n; i++) {
+        ops[i] = cpuu_switch_op;
+        ops[i].box = boxes[i];
+    }
     cpuu_rc rc = cpuu_mail_run(mail, ops, n, &err);
     for (size_t i = 0; i < n; i++) {
         cpuu_error why = ops[i].error;

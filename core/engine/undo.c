@@ -15,7 +15,7 @@ static cpuu_rc connect_if_needed(cpuu_job *job, bool profile_only, cpuu_error *e
     cpuu_rc rc = cpuu_features_has_mailbox_records(job->journal, &mailbox, err);
     if (rc != CPUU_OK || !mailbox || profile_only)
         return rc;
-    rc = cpuu_connect_target(job, err);
+    rc = cpuu_connect_target(job, false, err);
     if (rc != CPUU_OK)
         cpuu_wrap(err, "nothing was changed, because the target mailbox cannot be reached (with "
                   "--profile-only the profile alone is rolled back)");

@@ -117,6 +117,7 @@ static cpuu_rc open_translate(cpuu_job *job, cpuu_error *err)
         .max_other_mailboxes = job->e->settings->max_other_mailboxes,
         .read_switch = cpuu_switch_read,
         .user = job->e->log,
+        .switch_read = &cpuu_switch_op,
     };
     return cpuu_translate_new(&o, job->e->log, &job->translate, err);
 }
@@ -140,7 +141,7 @@ static cpuu_rc resolve(cpuu_job *job, const cpuu_account *account, cpuu_error *e
         if (rc == CPUU_OK && !job->e->mapping)
             rc = resolve_from_switch(job, err);
         if (rc == CPUU_OK)
-            rc = cpuu_connect_target(job, err);
+            rc = cpuu_connect_target(job, true, err);
     } else {
         cpuu_logf(job->e->log, CPUU_LV_INFO, "Profile '%s': everything is known from the mapping file; "
                   "the target mailbox is not contacted.", job->name);

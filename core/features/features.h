@@ -66,6 +66,12 @@ typedef struct cpuu_work { /* one profile being processed; everything borrowed f
     bool restore_failed;
 } cpuu_work;
 
+/* What the features that will run are certain to read of the user's own mailbox on one side
+ * (CPUU_SOURCE, CPUU_TARGET), as operations without `box`, for cpuu_mail_open.ahead. Array in
+ * `arena`; what it points to lives as long as the plugins. */
+cpuu_rc cpuu_features_ahead(const cpuu_plugins *p, const cpuu_settings *s, uint32_t side,
+                            cpuu_arena *arena, cpuu_mail_op **out, size_t *n, cpuu_error *err);
+
 /* Runs check() of critical features, then update() or skip() of all in order, each in its span.
  * Returns CPUU_OK, or the error of the critical feature that failed: then nothing is left of any
  * (mailbox and files rolled back, edits truncated to where they were). */

@@ -272,18 +272,20 @@ static cpuu_rc want_box(cpuu_reading *s, cpuu_fetch *f, cpuu_other **other, cpuu
 /* ---- fetching -------------------------------------------------------------------------------- */
 
 /* The one property every row of that kind has, asked for when a feature wants only ids. */
-static uint32_t id_column(uint32_t what)
+static const uint32_t *id_column(uint32_t what)
 {
+    static const uint32_t rule = 0x66740014u, member = 0x66710014u, class = 0x001A001Fu,
+                          name = 0x3001001Fu; /* PidTagRuleId, MemberId, MessageClass, DisplayName */
     switch (what) {
     case CPUU_RULES:
-        return 0x66740014u; /* PidTagRuleId */
+        return &rule;
     case CPUU_PERMISSIONS:
-        return 0x66710014u; /* PidTagMemberId */
+        return &member;
     case CPUU_ITEMS:
     case CPUU_HIDDEN:
-        return 0x001A001Fu; /* PidTagMessageClass */
+        return &class;
     default:
-        return 0x3001001Fu; /* PidTagDisplayName */
+        return &name;
     }
 }
 
@@ -333,7 +335,7 @@ static cpuu_rc fetch_columns(cpuu_reading *s, cpuu_fetch *f, cpuu_error *err)
             f->asked[f->n_asked++] = f->columns[i];
     }
     if (f->n_asked == 0)
-        f->asked[f->n_asked++] = id_column(f->q.what);
+        f->asked[f->n_asked++] = *id_column(f->q.what);
     return CPUU_OK;
 }
 
@@ -521,6 +523,55 @@ cpuu_rc cpuu_reading_prefetch(cpuu_reading *s, const bool *selected, cpuu_error 
     rc = fetch_all(s, list, n, err);
     cpuu_free(list);
     return rc;
+}
+
+/* Reads of the user's own mailbox whose columns are known without asking for ids of names. */
+static bool is_ahead(const cpuu_query *q, uint32_t side)
+{
+    bool named = false;
+    for (uint32_t i = 0; i < q->n_tags; i++)
+        named = named || q->tags[i] >= 0x80000000u;
+    return q->side == side && !named && q->role != CPUU_ROLE_NONE && q->role != CPUU_ROLE_PUBLIC &&
+           q->store.size == 0;
+}
+
+static size_t feature_ahead(const cpuu_feature *f, uint32_t side, cpuu_mail_op *ops)
+{
+    size_t n = 0;
+    if (f->n_names && (f->needs & (side == CPUU_SOURCE ? CPUU_NEED_SOURCE : CPUU_NEED_TARGET)))
+        ops[n++] = (cpuu_mail_op){.verb = CPUU_MAIL_NAME_IDS, .names = f->names,
+                                  .n_names = f->n_names};
+    for (uint32_t i = 0; i < f->n_reads; i++) {
+        cpuu_query q = cpuu_validate_query_at(f->reads, i);
+        if (is_ahead(&q, side))
+            ops[n++] = (cpuu_mail_op){.verb = CPUU_MAIL_READ, .what = q.what, .role = q.role,
+                                      .flags = q.flags & CPUU_DEEP, .filter = q.filter,
+                                      .tags = q.n_tags ? q.tags : id_column(q.what),
+                                      .n_tags = q.n_tags ? q.n_tags : 1};
+    }
+    return n;
+}
+
+cpuu_rc cpuu_features_ahead(const cpuu_plugins *p, const cpuu_settings *s, uint32_t side,
+                            cpuu_arena *arena, cpuu_mail_op **out, size_t *n, cpuu_error *err)
+{
+    const size_t count = cpuu_plugins_count(p);
+    bool *selected = cpuu_arena_alloc(arena, (count + 1) * sizeof(*selected));
+    size_t room = 1, used = 0;
+    if (!selected)
+        return cpuu_nomem(err);
+    cpuu_plugins_select(p, s, selected);
+    for (size_t i = 0; i < count; i++)
+        room += 1 + cpuu_plugins_feature(p, i, NULL, NULL)->n_reads;
+    cpuu_mail_op *ops = cpuu_arena_alloc(arena, room * sizeof(*ops));
+    if (!ops)
+        return cpuu_nomem(err);
+    for (size_t i = 0; i < count; i++)
+        if (selected[i])
+            used += feature_ahead(cpuu_plugins_feature(p, i, NULL, NULL), side, ops + used);
+    *out = ops;
+    *n = used;
+    return CPUU_OK;
 }
 
 void cpuu_reading_stale(cpuu_reading *s)

@@ -44,6 +44,23 @@ static void left(cpuu_call *call)
     cpuu_call_clear(call);
 }
 
+/* Ends what was begun ahead of time and is not wanted any more. */
+static void end_background(cpuu_mail *mail)
+{
+    cpuu_error why = CPUU_ERROR_INIT;
+    bool any = false;
+    mail->fatal = cpuu_fail(&why, CPUU_E_STOP, "not needed any more");
+    for (cpuu_mailbox *box = mail->boxes; box; box = box->next) {
+        cpuu_box_drop(box, &why);
+        for (uint32_t i = 0; i < CPUU_MAX_LANES; i++)
+            any = any || (box->lanes[i].session && cpuu_session_busy(box->lanes[i].session));
+    }
+    if (any)
+        cpuu_http_drive(mail->http, NULL);
+    for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
+        cpuu_box_drop(box, &why);
+}
+
 /* Disconnects whatever is still connected, all at once, and does not care about the answers. */
 static void leave_all(cpuu_mail *mail)
 {
@@ -71,6 +88,7 @@ void cpuu_mail_free(cpuu_mail *mail)
 {
     if (!mail)
         return;
+    end_background(mail);
     leave_all(mail);
     while (mail->boxes) {
         cpuu_mailbox *box = mail->boxes;
@@ -175,6 +193,7 @@ bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_an
         cpuu_logf(box->mail->log, CPUU_LV_TRACE, "%s: logged on %s administrative access",
                   box->name, box->admin ? "with" : "without");
     queue_open(box);
+    cpuu_ahead_begin(box);
     return true;
 }
 
@@ -196,6 +215,17 @@ static const struct {
     {CPUU_ROLE_ROOT, 0},         {CPUU_ROLE_IPM_SUBTREE, 3}, {CPUU_ROLE_INBOX, 4},
     {CPUU_ROLE_OUTBOX, 5},       {CPUU_ROLE_SENT, 6},        {CPUU_ROLE_DELETED, 7},
     {CPUU_ROLE_COMMON_VIEWS, 8}, {CPUU_ROLE_FINDER, 10},     {CPUU_ROLE_SHORTCUTS, 12}};
+
+bool cpuu_box_logon_fid(const cpuu_mailbox *box, uint32_t role, uint64_t *fid)
+{
+    for (size_t i = 0; i < sizeof(logon_roles) / sizeof(logon_roles[0]); i++) {
+        if (logon_roles[i].role != role || box->info.is_public)
+            continue;
+        *fid = box->folder_ids[logon_roles[i].slot];
+        return *fid != 0;
+    }
+    return false;
+}
 
 static uint8_t folder_props(cpuu_unit *u, cpuu_batch *b, uint64_t fid, uint16_t open,
                             uint16_t props)
@@ -320,8 +350,11 @@ static void open_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *rep
 {
     (void)lane;
     (void)reply;
-    u->box->known = true;
-    open_result(u->box);
+    cpuu_mailbox *box = u->box;
+    box->known = true;
+    open_result(box);
+    if (box->rc == CPUU_OK)
+        cpuu_ahead_begin(box);
     cpuu_unit_done(u);
 }
 
@@ -380,6 +413,29 @@ static bool build_store_eid(cpuu_mailbox *box)
     return ok;
 }
 
+/* DN and address as whoever opens it knows them. */
+static bool name_box(cpuu_mailbox *box, const cpuu_mail_open *open)
+{
+    char *dn = cpuu_strdup(open->mailbox_dn), *smtp = cpuu_strdup(open->smtp);
+    char *name = box->info.is_public
+                     ? cpuu_strdup("public folders")
+                     : cpuu_asprintf("mailbox %s", open->smtp ? open->smtp : open->mailbox_dn);
+    if (!name || (open->mailbox_dn && !dn) || (open->smtp && !smtp)) {
+        cpuu_free(dn);
+        cpuu_free(smtp);
+        cpuu_free(name);
+        return false;
+    }
+    cpuu_free(box->dn);
+    cpuu_free(box->smtp);
+    cpuu_free(box->name);
+    box->info.mailbox_dn = box->dn = dn;
+    box->info.smtp = box->smtp = smtp;
+    box->name = name;
+    cpuu_buf_reset(&box->store_eid);
+    return build_store_eid(box);
+}
+
 static cpuu_mailbox *box_new(cpuu_mail *mail, const cpuu_mail_open *open)
 {
     cpuu_mailbox *box = cpuu_calloc(1, sizeof(*box));
@@ -391,24 +447,49 @@ static cpuu_mailbox *box_new(cpuu_mail *mail, const cpuu_mail_open *open)
     box->packed = true;
     box->max_lanes = mail->options.contexts_per_mailbox;
     box->info.is_public = open->mailbox_dn == NULL;
-    box->dn = cpuu_strdup(open->mailbox_dn);
-    box->smtp = cpuu_strdup(open->smtp);
-    box->name = box->info.is_public
-                    ? cpuu_strdup("public folders")
-                    : cpuu_asprintf("mailbox %s", open->smtp ? open->smtp : open->mailbox_dn);
     cpuu_buf_init(&box->store_eid, 8192);
     for (uint32_t i = 0; i < CPUU_MAX_LANES; i++) {
         box->lanes[i].box = box;
         cpuu_buf_init(&box->lanes[i].batch.body, 0x20000);
     }
-    box->info.mailbox_dn = box->dn;
-    box->info.smtp = box->smtp;
-    if (!box->name || (open->mailbox_dn && !box->dn) || (open->smtp && !box->smtp) ||
-        !build_store_eid(box)) {
+    if (!name_box(box, open)) {
         cpuu_box_free(box);
         return NULL;
     }
     return box;
+}
+
+/* One that was begun ahead of time. */
+static cpuu_mailbox *find_begun(cpuu_mail *mail, const cpuu_mail_open *open)
+{
+    for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
+        if (!box->claimed && box->endpoint == open->endpoint && box->writable == open->writable &&
+            (open->mailbox_dn ? box->dn && cpuu_caseeq(box->dn, open->mailbox_dn) : !box->dn))
+            return box;
+    return NULL;
+}
+
+static cpuu_mailbox *box_begin(cpuu_mail *mail, const cpuu_mail_open *open)
+{
+    cpuu_mailbox *box = box_new(mail, open);
+    if (!box)
+        return NULL;
+    box->next = mail->boxes;
+    mail->boxes = box;
+    return box;
+}
+
+void cpuu_mail_ahead(cpuu_mail *mail, const cpuu_mail_open *opens, size_t n)
+{
+    for (size_t i = 0; i < n && mail->fatal == CPUU_OK; i++) {
+        cpuu_mailbox *box = find_begun(mail, &opens[i]);
+        if (!box && !(box = box_begin(mail, &opens[i])))
+            continue;
+        cpuu_ahead_add(box, opens[i].ahead, opens[i].n_ahead);
+        if (box->folder_ids[0] && box->rc == CPUU_OK)
+            cpuu_ahead_begin(box);
+        cpuu_box_schedule(box);
+    }
 }
 
 static void open_one(cpuu_mail *mail, cpuu_mail_open *open, cpuu_mailbox **made)
@@ -424,13 +505,15 @@ static void open_one(cpuu_mail *mail, cpuu_mail_open *open, cpuu_mailbox **made)
                                                 : "");
         return;
     }
-    cpuu_mailbox *box = box_new(mail, open);
-    if (!box) {
+    cpuu_mailbox *box = find_begun(mail, open);
+    if (box ? !name_box(box, open) : !(box = box_begin(mail, open))) {
         open->rc = cpuu_nomem(&open->error);
         return;
     }
-    box->next = mail->boxes;
-    mail->boxes = box;
+    cpuu_ahead_add(box, open->ahead, open->n_ahead);
+    if (box->folder_ids[0] && box->rc == CPUU_OK)
+        cpuu_ahead_begin(box);
+    box->claimed = true;
     *made = box;
 }
 
@@ -451,6 +534,7 @@ cpuu_rc cpuu_mail_open_all(cpuu_mail *mail, cpuu_mail_open *opens, size_t n, cpu
     if (!made)
         return cpuu_nomem(err);
     mail->fatal = CPUU_OK;
+    mail->works_left = 0;
     for (size_t i = 0; i < n; i++)
         open_one(mail, &opens[i], &made[i]);
     cpuu_rc rc = cpuu_mail_drive(mail, err);

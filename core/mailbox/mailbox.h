@@ -45,6 +45,10 @@ typedef struct cpuu_mail_open {
     const char *mailbox_dn; /* legacyExchangeDN; NULL = the public folder store */
     const char *smtp;       /* for the store EntryID, routing and messages; may be NULL */
     bool writable;          /* refused here when false: any CREATE, UPDATE or DELETE */
+    /* What will probably be asked of it, see cpuu_mail_ahead(); `box` is not looked at. Borrowed
+     * for the call, all but names and what `user` points to. */
+    const struct cpuu_mail_op *ahead;
+    size_t n_ahead;
     /* out */
     cpuu_rc rc;             /* CPUU_E_ACCESS: no owner right (see info.owner) */
     cpuu_error error;
@@ -54,6 +58,23 @@ typedef struct cpuu_mail_open {
 /* Opens n mailboxes at once; each has its own rc. Reads the special folders and checks the right to
  * open Inbox and Common Views in the same trip. */
 cpuu_rc cpuu_mail_open_all(cpuu_mail *mail, cpuu_mail_open *opens, size_t n, cpuu_error *err);
+
+/*
+ * Reading ahead, so that what is probably asked for next costs no round trip of its own. Hints decide
+ * nothing: whoever wants a mailbox or its rows asks for them as always, and gets what is there when
+ * the question is the same, else the server is asked. An answer is given once; what failed is asked
+ * anew; after a write to the mailbox nothing read before it is given.
+ *
+ * Ahead of time are: a mailbox begun here, which the next cpuu_mail_open_all() with the same endpoint,
+ * DN and rights takes over; and the READs (of a role's folder, without ids) and NAME_IDS named by
+ * `ahead` of an opening. They join the request that reads the special folders where the logon already
+ * tells their folder, and the same operation takes their answer over. Their on_row, if set, is shown
+ * the rows when they have come (a look only; it must not run operations, it may call
+ * cpuu_mail_ahead()). More of them may be named for a mailbox that was begun here.
+ *
+ * Everything here goes on in the background while something else is driven; nobody waits for it.
+ */
+void cpuu_mail_ahead(cpuu_mail *mail, const cpuu_mail_open *opens, size_t n);
 
 typedef struct cpuu_mailbox_info {
     uint8_t mailbox_guid[16];  /* provider UID of its private EntryIDs */

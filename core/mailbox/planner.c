@@ -626,6 +626,19 @@ static void finish_units(cpuu_lane *lane, const cpuu_call *call, bool short_answ
     }
 }
 
+/* An unreadable answer to what rode along with the opening must not cost the opening. */
+static bool without_riders(cpuu_lane *lane, const cpuu_error *err)
+{
+    cpuu_batch *b = &lane->batch;
+    if (lane->box->known || b->n_units < 2 || lane->box->mail->fatal != CPUU_OK)
+        return false;
+    while (b->n_units > 1) {
+        cpuu_unit *u = b->units[--b->n_units];
+        unit_fail(u, err, false);
+    }
+    return true;
+}
+
 static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
 {
     cpuu_error err = CPUU_ERROR_INIT;
@@ -654,7 +667,7 @@ static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
         lane_dead(lane, &lane->box->error);
         break;
     case READ_BAD:
-        batch_failed(lane, &err, true, true);
+        batch_failed(lane, &err, true, !without_riders(lane, &err));
         break;
     }
 }
@@ -683,6 +696,7 @@ static void connected(cpuu_lane *lane, const cpuu_call *call)
 static void call_done(cpuu_call *call)
 {
     cpuu_lane *lane = call->user;
+    lane->box->answering = true;
     switch (lane->state) {
     case CPUU_LANE_CONNECTING:
         connected(lane, call);
@@ -705,6 +719,7 @@ static void call_done(cpuu_call *call)
         break;
     }
     cpuu_call_clear(call);
+    lane->box->answering = false;
     if (lane->box->mail->fatal == CPUU_OK)
         cpuu_box_schedule(lane->box);
 }
@@ -805,6 +820,8 @@ static uint32_t backlog(const cpuu_mailbox *box)
 void cpuu_box_schedule(cpuu_mailbox *box)
 {
     uint32_t live = 0, first_new = box->max_lanes;
+    if (box->answering)
+        return;
     for (uint32_t i = 0; i < box->max_lanes; i++) {
         cpuu_lane *lane = &box->lanes[i];
         if (lane->state == CPUU_LANE_NEW && i > 0)
@@ -858,6 +875,23 @@ static void drop_all(cpuu_mail *mail, const cpuu_error *err)
         cpuu_directory_finish(d, err);
 }
 
+/* Everything somebody waits for is there: what is read ahead of time is not waited for. */
+static bool have_all(void *user)
+{
+    const cpuu_mail *mail = user;
+    if (mail->fatal != CPUU_OK)
+        return false; /* everything under way is to end */
+    if (mail->works_left)
+        return false;
+    for (const cpuu_mailbox *box = mail->boxes; box; box = box->next)
+        if (box->claimed && !box->known && box->rc == CPUU_OK)
+            return false;
+    for (const cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
+        if (!cpuu_directory_idle(d))
+            return false;
+    return true;
+}
+
 cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err)
 {
     cpuu_error why = CPUU_ERROR_INIT;
@@ -865,11 +899,13 @@ cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err)
         if (mail->fatal == CPUU_OK)
             for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
                 cpuu_box_schedule(box);
-        cpuu_rc rc = cpuu_http_drive(mail->http, &why);
+        cpuu_rc rc = cpuu_http_drive_until(mail->http, have_all, mail, &why);
         if (rc < 0 && mail->fatal == CPUU_OK)
             mail->fatal = rc;
         if (mail->fatal != CPUU_OK)
             break;
+        if (have_all(mail))
+            return CPUU_OK;
         int64_t ms = next_wake(mail);
         if (ms < 0)
             break;
@@ -904,6 +940,7 @@ void cpuu_box_free(cpuu_mailbox *box)
 {
     for (uint32_t i = 0; i < CPUU_MAX_LANES; i++)
         lane_free(&box->lanes[i]);
+    cpuu_ahead_free(box);
     cpuu_ids_free(&box->ids);
     cpuu_buf_free(&box->store_eid);
     cpuu_free(box->dn);

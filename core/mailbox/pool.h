@@ -24,11 +24,13 @@
 #define CPUU_CHAIN_ROP_OUT 0x40000u
 #define CPUU_ROLES         19u
 #define CPUU_NO_HANDLE     0xffffffffu
+#define CPUU_AHEAD_BYTES   ((size_t)16 << 20) /* of one answer that nobody may want */
 
 typedef struct cpuu_unit cpuu_unit;
 typedef struct cpuu_lane cpuu_lane;
 typedef struct cpuu_work cpuu_work;
 typedef struct cpuu_batch cpuu_batch;
+typedef struct cpuu_ahead cpuu_ahead;
 
 /* One request ROP that gets an answer. */
 typedef struct cpuu_step {
@@ -131,6 +133,9 @@ struct cpuu_mailbox {
     cpuu_unit *head, *tail; /* queue */
     cpuu_rc rc;             /* of opening */
     cpuu_error error;
+    bool answering;         /* answers are being handed out: nothing is sent meanwhile */
+    bool claimed;           /* somebody asked for it; else it was opened ahead of time */
+    cpuu_ahead *ahead;
 };
 
 struct cpuu_mail {
@@ -142,6 +147,7 @@ struct cpuu_mail {
     cpuu_rop_answer answer;  /* one at a time: everything runs on one thread */
     uint8_t client_guid[16]; /* X-ClientInfo: one for all contexts, each with its number */
     uint32_t contexts;
+    size_t works_left; /* operations of cpuu_mail_run() without a result */
     cpuu_rc fatal; /* CPUU_E_NOMEM or CPUU_E_STOP: everything ends */
 };
 
@@ -170,6 +176,7 @@ struct cpuu_work {
     uint64_t fid, mid;
     unsigned resolves;
     cpuu_arena scratch; /* lives as long as the work */
+    cpuu_ahead *ahead;  /* nobody waits for it; NULL = somebody does */
 
     /* READ */
     cpuu_arena page;   /* values of the rows of a page, when rows are not collected */
@@ -199,7 +206,7 @@ cpuu_unit *cpuu_unit_new(cpuu_mailbox *box, cpuu_work *work, const cpuu_unit_cla
 void cpuu_unit_queue(cpuu_unit *u); /* at the end */
 /* Starts whatever can be started. */
 void cpuu_box_schedule(cpuu_mailbox *box);
-/* Until no box has anything left to do, or the pool is stopped. */
+/* Until everything somebody waits for is there, or the pool is stopped. */
 cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err);
 bool cpuu_box_idle(const cpuu_mailbox *box);
 void cpuu_box_free(cpuu_mailbox *box);
@@ -227,6 +234,11 @@ bool cpuu_work_failed(const cpuu_work *w);
 void cpuu_work_nomem(cpuu_work *w);
 /* A unit of the work is through (freed here); with the last one the work goes on or ends. */
 void cpuu_unit_done(cpuu_unit *u);
+void cpuu_work_begin(cpuu_work *w, cpuu_mail_op *op, cpuu_ahead *ahead);
+/* The work has nothing under way: it goes on or ends. */
+void cpuu_work_advance(cpuu_work *w);
+void cpuu_work_end(cpuu_work *w);
+void cpuu_work_free(cpuu_work *w);
 /* Resolves the ids the operation names; queues RESOLVE units and returns false while some are not
  * known. */
 bool cpuu_work_resolve(cpuu_work *w);
@@ -254,6 +266,23 @@ void cpuu_names_start(cpuu_work *w);
 bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_answer *a,
                            bool *again);
 void cpuu_box_logon_fill(const cpuu_mailbox *box, cpuu_buf *b, uint8_t slot);
+
+/* FID of a folder that the logon itself tells; false for the others. */
+bool cpuu_box_logon_fid(const cpuu_mailbox *box, uint32_t role, uint64_t *fid);
+
+/* ---- ahead.c -----------------------------------------------------------------------------------
+ */
+
+/* Best effort: what does not fit in memory is not read ahead. */
+void cpuu_ahead_add(cpuu_mailbox *box, const cpuu_mail_op *ops, size_t n);
+/* Begins what can begin: after the Logon, and again when the special folders are known. */
+void cpuu_ahead_begin(cpuu_mailbox *box);
+/* True when the operation's answer is there, or on its way: the work ends by itself. */
+bool cpuu_ahead_take(cpuu_work *w);
+void cpuu_ahead_ended(cpuu_ahead *a); /* its work has */
+/* A write: what was read before it is true no longer. */
+void cpuu_ahead_forget(cpuu_mailbox *box);
+void cpuu_ahead_free(cpuu_mailbox *box);
 
 /* ---- directory.c -------------------------------------------------------------------------------
  */

@@ -696,6 +696,8 @@ static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
         cpuu_lane_release_later(lane, w->held_folder);
         w->held_lane = NULL;
     }
+    if (w->ahead && w->op->rows.arena.used > CPUU_AHEAD_BYTES)
+        cpuu_work_fail(w, CPUU_E_TOOBIG, "too much to read ahead of time");
     scan_rows(w);
     if (!w->end && !cpuu_work_failed(w) && !w->op->on_row && !is_short_table(w))
         queue_page(w); /* rows are collected anyway: no need to wait for their values */

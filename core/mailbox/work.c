@@ -48,11 +48,16 @@ void cpuu_work_nomem(cpuu_work *w)
     w->box->mail->fatal = CPUU_E_NOMEM;
 }
 
-static void work_end(cpuu_work *w)
+void cpuu_work_end(cpuu_work *w)
 {
     if (w->done)
         return;
     w->done = true;
+    if (w->ahead) {
+        cpuu_ahead_ended(w->ahead);
+        return;
+    }
+    w->box->mail->works_left--;
     if (w->op->verb == CPUU_MAIL_CREATE || w->op->verb == CPUU_MAIL_UPDATE ||
         w->op->verb == CPUU_MAIL_DELETE)
         cpuu_write_end(w);
@@ -76,7 +81,7 @@ static void work_start(cpuu_work *w)
 }
 
 /* Nothing of it is under way: the next units are made, or it is over. */
-static void work_advance(cpuu_work *w)
+void cpuu_work_advance(cpuu_work *w)
 {
     if (w->pending || w->done)
         return;
@@ -86,7 +91,7 @@ static void work_advance(cpuu_work *w)
     if (!cpuu_work_failed(w) && w->ready && w->pending == 1 && w->op->verb == CPUU_MAIL_READ)
         cpuu_read_next(w);
     if (--w->pending == 0)
-        work_end(w);
+        cpuu_work_end(w);
 }
 
 void cpuu_unit_done(cpuu_unit *u)
@@ -96,7 +101,7 @@ void cpuu_unit_done(cpuu_unit *u)
     if (!w)
         return;
     w->pending--;
-    work_advance(w);
+    cpuu_work_advance(w);
 }
 
 /* ---- ids ------------------------------------------------------------------------------------- */
@@ -211,6 +216,8 @@ static bool resolve_folder(cpuu_work *w)
     cpuu_id_result how;
     if (!needs_folder(w->op))
         return true;
+    if (!w->box->known && cpuu_box_logon_fid(w->box, w->op->role, &w->fid))
+        return true;
     if (cpuu_work_folder(w, &eid) != CPUU_OK) {
         cpuu_work_fail(w, CPUU_E_NOTFOUND, "the mailbox has no such folder (role %u)", w->op->role);
         return true;
@@ -272,11 +279,14 @@ bool cpuu_work_resolve(cpuu_work *w)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+static bool is_write(const cpuu_mail_op *op)
+{
+    return op->verb == CPUU_MAIL_CREATE || op->verb == CPUU_MAIL_UPDATE ||
+           op->verb == CPUU_MAIL_DELETE || (op->verb == CPUU_MAIL_NAME_IDS && op->create_names);
+}
+
 static cpuu_rc check_op(const cpuu_mail_op *op, cpuu_error *err)
 {
-    bool writes = op->verb == CPUU_MAIL_CREATE || op->verb == CPUU_MAIL_UPDATE ||
-                  op->verb == CPUU_MAIL_DELETE ||
-                  (op->verb == CPUU_MAIL_NAME_IDS && op->create_names);
     if (op->verb < CPUU_MAIL_READ || op->verb > CPUU_MAIL_LOOKUP)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "no such mailbox operation (%d)", (int)op->verb);
     if (op->verb == CPUU_MAIL_LOOKUP)
@@ -285,17 +295,21 @@ static cpuu_rc check_op(const cpuu_mail_op *op, cpuu_error *err)
                                          "there is no address book to look people up in");
     if (!op->box)
         return cpuu_fail(err, CPUU_E_NOTFOUND, "the mailbox was not opened");
-    if (writes && !op->box->writable)
+    if (is_write(op) && !op->box->writable)
         return cpuu_fail(err, CPUU_E_ACCESS, "%s was opened read-only: nothing is changed in it",
                          op->box->name);
     return CPUU_OK;
 }
 
-static void work_begin(cpuu_work *w, cpuu_mail_op *op)
+void cpuu_work_begin(cpuu_work *w, cpuu_mail_op *op, cpuu_ahead *ahead)
 {
     w->op = op;
     w->box = op->box;
-    work_advance(w);
+    w->ahead = ahead;
+    if (!ahead)
+        w->box->mail->works_left++;
+    if (ahead || !cpuu_ahead_take(w))
+        cpuu_work_advance(w);
 }
 
 static void op_reset(cpuu_mail_op *op)
@@ -343,7 +357,7 @@ static cpuu_rc start_lookups(cpuu_mail_op *ops, size_t n, cpuu_error *err)
     return CPUU_OK;
 }
 
-static void work_free(cpuu_work *w)
+void cpuu_work_free(cpuu_work *w)
 {
     cpuu_read_free(w);
     cpuu_arena_free(&w->page);
@@ -356,6 +370,8 @@ cpuu_rc cpuu_mail_run(cpuu_mail *mail, cpuu_mail_op *ops, size_t n, cpuu_error *
     cpuu_rc rc;
     for (size_t i = 0; i < n; i++) {
         op_reset(&ops[i]);
+        if (ops[i].box && is_write(&ops[i]))
+            cpuu_ahead_forget(ops[i].box);
         ops[i].rc = works ? check_op(&ops[i], &ops[i].error) : cpuu_nomem(&ops[i].error);
         if (ops[i].rc == CPUU_OK &&
             (ops[i].verb == CPUU_MAIL_CREATE || ops[i].verb == CPUU_MAIL_UPDATE))
@@ -364,16 +380,17 @@ cpuu_rc cpuu_mail_run(cpuu_mail *mail, cpuu_mail_op *ops, size_t n, cpuu_error *
     if (!works)
         return cpuu_nomem(err);
     mail->fatal = CPUU_OK;
+    mail->works_left = 0;
     revive(mail);
     rc = start_lookups(ops, n, err);
     for (size_t i = 0; i < n && rc == CPUU_OK; i++)
         if (ops[i].rc >= 0 && ops[i].verb != CPUU_MAIL_LOOKUP)
-            work_begin(&works[i], &ops[i]);
+            cpuu_work_begin(&works[i], &ops[i], NULL);
     if (rc == CPUU_OK)
         rc = cpuu_mail_drive(mail, err);
     for (size_t i = 0; i < n; i++)
         if (works[i].op)
-            work_free(&works[i]);
+            cpuu_work_free(&works[i]);
     cpuu_free(works);
     return rc;
 }

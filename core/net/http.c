@@ -783,13 +783,14 @@ static cpuu_rc turn(cpuu_http *http, cpuu_error *err)
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err)
+cpuu_rc cpuu_http_drive_until(cpuu_http *http, bool (*enough)(void *user), void *user,
+                              cpuu_error *err)
 {
     cpuu_rc rc = CPUU_OK;
     if (http->driving)
         return cpuu_fail(err, CPUU_E_FAILED, "requests are being driven already");
     http->driving = true;
-    while (rc >= 0 && (http->active || http->failed))
+    while (rc >= 0 && (http->active || http->failed) && !(enough && enough(user)))
         rc = turn(http, err);
     if (rc < 0)
         abort_all(http);
@@ -797,18 +798,32 @@ cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err)
     return rc;
 }
 
-static void nothing(cpuu_http_request *req)
+cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err)
 {
-    (void)req;
+    return cpuu_http_drive_until(http, NULL, NULL, err);
+}
+
+static void note_done(cpuu_http_request *req)
+{
+    *(bool *)req->user = true;
+}
+
+static bool is_done(void *user)
+{
+    return *(const bool *)user;
 }
 
 cpuu_rc cpuu_http_perform(cpuu_http *http, cpuu_http_request *req, cpuu_error *err)
 {
     void (*on_done)(cpuu_http_request *) = req->on_done;
-    req->on_done = nothing;
+    void *user = req->user;
+    bool done = false;
+    req->on_done = note_done;
+    req->user = &done;
     cpuu_http_submit(http, req);
-    cpuu_rc rc = cpuu_http_drive(http, err);
+    cpuu_rc rc = cpuu_http_drive_until(http, is_done, &done, err);
     req->on_done = on_done;
+    req->user = user;
     if (rc >= 0 && req->rc < 0) {
         rc = req->rc;
         if (err)

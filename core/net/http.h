@@ -85,7 +85,11 @@ void cpuu_http_submit_failed(cpuu_http *http, cpuu_http_request *req, const cpuu
 /* Runs until nothing is under way. CPUU_OK, or CPUU_E_STOP when the beat said so: then everything
  * under way has ended with CPUU_E_STOP. Not from within on_done. */
 cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err);
-/* Submits one request and waits for it. */
+/* The same, but only until enough() says so: asked after each turn. The rest goes on with the next
+ * call. */
+cpuu_rc cpuu_http_drive_until(cpuu_http *http, bool (*enough)(void *user), void *user,
+                              cpuu_error *err);
+/* Submits one request and waits for it; others under way go on meanwhile. */
 cpuu_rc cpuu_http_perform(cpuu_http *http, cpuu_http_request *req, cpuu_error *err);
 void cpuu_http_request_clear(cpuu_http_request *req);
 /* A failed request that may go better over a new connection; a name that cannot be resolved, a

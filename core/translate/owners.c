@@ -139,9 +139,23 @@ static bool is_ours(cpuu_rc rc)
     return rc == CPUU_E_NOMEM || rc == CPUU_E_STOP;
 }
 
+static const uint32_t folder_tags[] = {
+    0x3001001Fu, /* PidTagDisplayName */
+    0x3613001Fu, /* PidTagContainerClass */
+    0x0E090102u  /* PidTagParentEntryId */
+};
+
+cpuu_mail_op cpuu_translate_folders_read(void)
+{
+    return (cpuu_mail_op){.verb = CPUU_MAIL_READ, .what = CPUU_FOLDERS, .flags = CPUU_DEEP,
+                          .role = CPUU_ROLE_ROOT, .tags = folder_tags,
+                          .n_tags = sizeof(folder_tags) / sizeof(*folder_tags)};
+}
+
 /* Opens the source mailboxes of all owners that are not settled. */
 static cpuu_rc open_sources(cpuu_translate *t, cpuu_error *err)
 {
+    const cpuu_mail_op folders = cpuu_translate_folders_read();
     size_t n = 0;
     cpuu_mail_open *opens = cpuu_calloc(t->n_owners, sizeof(*opens));
     size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
@@ -160,7 +174,9 @@ static cpuu_rc open_sources(cpuu_translate *t, cpuu_error *err)
         }
         t->n_opened++;
         opens[n] = (cpuu_mail_open){.endpoint = t->o.source_endpoint, .mailbox_dn = w->dn,
-                                    .smtp = w->smtp};
+                                    .smtp = w->smtp,
+                                    .ahead = w->asked ? &folders : t->o.switch_read,
+                                    .n_ahead = w->asked || t->o.switch_read ? 1 : 0};
         who[n++] = i;
     }
     if (rc == CPUU_OK && n > 0)
@@ -263,6 +279,7 @@ cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err)
 
 static cpuu_rc open_targets(cpuu_translate *t, cpuu_error *err)
 {
+    const cpuu_mail_op folders = cpuu_translate_folders_read();
     size_t n = 0;
     cpuu_mail_open *opens = cpuu_calloc(2 * t->n_owners, sizeof(*opens));
     size_t *who = cpuu_calloc(2 * t->n_owners, sizeof(*who));
@@ -274,7 +291,8 @@ static cpuu_rc open_targets(cpuu_translate *t, cpuu_error *err)
             continue;
         w->target_tried = true;
         opens[n] = (cpuu_mail_open){.endpoint = t->o.target_endpoint, .mailbox_dn = w->target_dn,
-                                    .smtp = w->target_smtp};
+                                    .smtp = w->target_smtp, .ahead = &folders,
+                                    .n_ahead = w->is_public ? 0 : 1};
         who[n++] = 2 * i + 1;
         if (!w->is_public || !t->o.source_endpoint)
             continue;
@@ -304,12 +322,6 @@ static cpuu_rc open_targets(cpuu_translate *t, cpuu_error *err)
     cpuu_free(who);
     return rc;
 }
-
-static const uint32_t folder_tags[] = {
-    0x3001001Fu, /* PidTagDisplayName */
-    0x3613001Fu, /* PidTagContainerClass */
-    0x0E090102u  /* PidTagParentEntryId */
-};
 
 static char *text_of(cpuu_arena *arena, const cpuu_value *v)
 {
@@ -393,12 +405,13 @@ cpuu_rc cpuu_facts_read_folders(cpuu_translate *t, cpuu_error *err)
         cpuu_owner *w = &t->owners[i];
         if (!w->folders_wanted || w->folders_read || !w->source || !w->target)
             continue;
-        for (int side = 0; side < 2; side++)
-            ops[2 * n + (size_t)side] =
-                (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = side ? w->target : w->source,
-                               .what = CPUU_FOLDERS, .flags = CPUU_DEEP, .tags = folder_tags,
-                               .role = w->is_public ? CPUU_ROLE_PUBLIC : CPUU_ROLE_ROOT,
-                               .n_tags = sizeof(folder_tags) / sizeof(*folder_tags)};
+        for (size_t side = 0; side < 2; side++) {
+            cpuu_mail_op *op = &ops[2 * n + side];
+            *op = cpuu_translate_folders_read();
+            op->box = side ? w->target : w->source;
+            if (w->is_public)
+                op->role = CPUU_ROLE_PUBLIC;
+        }
         who[n++] = i;
     }
     if (rc == CPUU_OK && n > 0)

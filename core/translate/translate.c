@@ -56,6 +56,33 @@ static char *store_smtp(cpuu_translate *t, const cpuu_eid *eid)
     return s;
 }
 
+static bool copy_text(char *out, size_t size, cpuu_blob b)
+{
+    if (b.size >= size || (b.size && memchr(b.data, 0, b.size)))
+        return false;
+    if (b.size)
+        memcpy(out, b.data, b.size);
+    out[b.size] = 0;
+    return true;
+}
+
+bool cpuu_translate_store_names(cpuu_blob in, char *dn, size_t dn_size, char *smtp,
+                                size_t smtp_size)
+{
+    cpuu_eid eid;
+    cpuu_buf b;
+    cpuu_blob text = {NULL, 0}, address = {NULL, 0};
+    if (!cpuu_eid_decode(in, &eid, NULL) || eid.kind != CPUU_EID_STORE || !cpuu_eid_is_mailbox(&eid))
+        return false;
+    cpuu_eid_store_dn(&eid, &text);
+    cpuu_buf_init(&b, MAX_LINK);
+    if (cpuu_eid_store_smtp(&eid, &b))
+        address = (cpuu_blob){b.data, (uint32_t)b.size};
+    bool ok = copy_text(dn, dn_size, text) && copy_text(smtp, smtp_size, address);
+    cpuu_buf_free(&b);
+    return ok;
+}
+
 static bool same(const char *a, const char *b)
 {
     return a && b && cpuu_casecmp(a, b) == 0;

@@ -25,7 +25,15 @@ typedef struct cpuu_translate_options {
     cpuu_rc (*read_switch)(void *user, cpuu_mail *mail, cpuu_mailbox **boxes, size_t n,
                            cpuu_rc *rcs, cpuu_switch_message *out);
     void *user;
+    const cpuu_mail_op *switch_read; /* what read_switch reads, to be read ahead; NULL = nothing */
 } cpuu_translate_options;
+
+/* How the folders of a mailbox are read, for reading ahead. */
+cpuu_mail_op cpuu_translate_folders_read(void);
+/* The mailbox a store EntryID names, as links are understood: its DN (or "") and address (or "").
+ * False when it names none, or does not fit. Pure. */
+bool cpuu_translate_store_names(cpuu_blob eid, char *dn, size_t dn_size, char *smtp,
+                                size_t smtp_size);
 
 cpuu_rc cpuu_translate_new(const cpuu_translate_options *o, cpuu_log *log, cpuu_translate **out,
                            cpuu_error *err);

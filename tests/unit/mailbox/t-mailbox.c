@@ -1162,6 +1162,183 @@ START_TEST(a_message_somebody_else_has_changed_is_a_conflict_or_gone)
 }
 END_TEST
 
+/* ---- reading ahead ------------------------------------------------------------------------------
+ */
+
+static const uint32_t fai_tags[] = {T_SUBJECT, T_WLINK, T_STORE}, tree_tags[] = {T_NAME, 0x3613001f};
+static const cpuu_name kind_name = {.id = 0x8085};
+static uint16_t kind_id;
+
+#define N_AHEAD 6
+/* What is asked after an opening: of folders the logon tells, of one it does not, and a name. */
+static void questions(cpuu_mail_op ops[N_AHEAD], cpuu_mailbox *box)
+{
+    const cpuu_mail_op all[N_AHEAD] = {
+        {.verb = CPUU_MAIL_READ, .what = CPUU_HIDDEN, .role = CPUU_ROLE_COMMON_VIEWS,
+         .tags = fai_tags, .n_tags = 3},
+        {.verb = CPUU_MAIL_READ, .what = CPUU_FOLDERS, .role = CPUU_ROLE_ROOT, .flags = CPUU_DEEP,
+         .tags = tree_tags, .n_tags = 2},
+        {.verb = CPUU_MAIL_READ, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX},
+        {.verb = CPUU_MAIL_READ, .what = CPUU_PERMISSIONS, .role = CPUU_ROLE_CALENDAR},
+        {.verb = CPUU_MAIL_READ, .what = CPUU_FOLDER, .role = CPUU_ROLE_INBOX, .tags = tree_tags,
+         .n_tags = 2},
+        {.verb = CPUU_MAIL_NAME_IDS, .names = &kind_name, .n_names = 1, .name_ids = &kind_id}};
+    memcpy(ops, all, sizeof(all));
+    for (size_t i = 0; i < N_AHEAD; i++)
+        ops[i].box = box;
+}
+
+static void same_rows(const cpuu_mail_rows *a, const cpuu_mail_rows *b)
+{
+    ck_assert_uint_eq(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        const cpuu_mail_row *x = &a->items[i], *y = &b->items[i];
+        ck_assert(x->id.size == y->id.size && memcmp(x->id.data, y->id.data, x->id.size) == 0);
+        ck_assert_uint_eq(x->n_values, y->n_values);
+        for (uint32_t k = 0; k < x->n_values; k++)
+            ck_assert(x->values[k].tag == y->values[k].tag &&
+                      x->values[k].size == y->values[k].size &&
+                      memcmp(x->values[k].data, y->values[k].data, x->values[k].size) == 0);
+    }
+}
+
+static void clear_all(cpuu_mail_op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        cpuu_mail_op_clear(&ops[i]);
+}
+
+START_TEST(what_is_read_ahead_is_what_would_be_read_and_costs_no_trip)
+{
+    static account a;
+    cpuu_mail_op plain[N_AHEAD], ahead[N_AHEAD], taken[N_AHEAD];
+    questions(plain, open_box(&a, "source", "alice", false));
+    run_ok(plain, N_AHEAD);
+    uint16_t id = kind_id;
+    questions(ahead, NULL);
+    cpuu_mail_open o = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn, .smtp = a.user->smtp,
+                        .ahead = ahead, .n_ahead = N_AHEAD};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, &o, 1, &err), CPUU_OK);
+    ck_assert_int_eq(o.rc, CPUU_OK);
+    ck_assert_int_eq(cpuu_http_drive(http, &err), CPUU_OK);
+    uint64_t before = executes("source");
+    questions(taken, o.box);
+    kind_id = 0;
+    run_ok(taken, N_AHEAD);
+    ck_assert_uint_eq(executes("source"), before);
+    ck_assert_uint_eq(kind_id, id);
+    ck_assert_uint_gt(taken[0].rows.count, 0);
+    for (size_t i = 0; i < N_AHEAD; i++)
+        same_rows(&taken[i].rows, &plain[i].rows);
+    clear_all(taken, N_AHEAD);
+    run_ok(taken, N_AHEAD); /* an answer is given once */
+    ck_assert_uint_gt(executes("source"), before);
+    for (size_t i = 0; i < N_AHEAD; i++)
+        same_rows(&taken[i].rows, &plain[i].rows);
+    clear_all(taken, N_AHEAD);
+    clear_all(plain, N_AHEAD);
+}
+END_TEST
+
+static cpuu_rc look(void *user, const cpuu_mail_row *row)
+{
+    (void)row;
+    ++*(size_t *)user;
+    return CPUU_OK;
+}
+
+static cpuu_rc stop_at_two(void *user, const cpuu_mail_row *row)
+{
+    (void)row;
+    return ++*(size_t *)user == 2 ? CPUU_E_STOP : CPUU_OK;
+}
+
+START_TEST(a_guess_is_taken_over_or_is_as_if_it_had_not_been_made)
+{
+    static account alice, bob, dave;
+    account_of(&alice, "source", "alice");
+    account_of(&bob, "source", "bob");
+    account_of(&dave, "source", "dave");
+    size_t seen = 0, handed = 0;
+    cpuu_mail_op ahead[N_AHEAD], asked[N_AHEAD];
+    questions(ahead, NULL);
+    ahead[1].on_row = look;
+    ahead[1].user = &seen;
+    cpuu_mail_open guesses[] = {
+        {.endpoint = &alice.endpoint, .mailbox_dn = bob.user->dn, .ahead = ahead, .n_ahead = 2},
+        {.endpoint = &alice.endpoint, .mailbox_dn = dave.user->dn, .ahead = ahead, .n_ahead = 2},
+        {.endpoint = &alice.endpoint, .mailbox_dn = "/o=nobody/cn=x", .ahead = ahead, .n_ahead = 2}};
+    cpuu_mail_ahead(mail, guesses, 3);
+    cpuu_mail_ahead(mail, guesses, 1); /* known already */
+    cpuu_mail_open o[2] = {
+        {.endpoint = &alice.endpoint, .mailbox_dn = bob.user->dn, .smtp = bob.user->smtp},
+        {.endpoint = &alice.endpoint, .mailbox_dn = dave.user->dn, .smtp = dave.user->smtp}};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, o, 2, &err), CPUU_OK);
+    ck_assert_msg(o[0].rc == CPUU_OK, "%s", o[0].error.text);
+    ck_assert_int_eq(o[1].rc, CPUU_E_ACCESS);
+    ck_assert_str_eq(cpuu_mailbox_get_info(o[0].box)->smtp, bob.user->smtp);
+    questions(asked, o[0].box);
+    asked[1].on_row = stop_at_two;
+    asked[1].user = &handed;
+    run(asked, 2);
+    ck_assert_int_eq(asked[0].rc, CPUU_OK);
+    ck_assert_uint_eq(asked[0].rows.count,
+                      count_messages(lab_folder_by_role(bob.user->store, "commonviews"), true));
+    ck_assert_int_eq(asked[1].rc, CPUU_E_STOP);
+    ck_assert_uint_eq(handed, 2);
+    ck_assert_uint_eq(seen, count_folders(bob.user->store, bob.user->store->root));
+    clear_all(asked, 2);
+}
+END_TEST
+
+START_TEST(nothing_read_before_a_write_is_given_after_it)
+{
+    static account a;
+    account_of(&a, "target", "alice");
+    cpuu_mail_op ahead[N_AHEAD], asked[N_AHEAD];
+    questions(ahead, NULL);
+    cpuu_mail_open o = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn, .smtp = a.user->smtp,
+                        .writable = true, .ahead = ahead, .n_ahead = 1};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, &o, 1, &err), CPUU_OK);
+    ck_assert_int_eq(o.rc, CPUU_OK);
+    size_t n = count_messages(lab_folder_by_role(a.user->store, "commonviews"), true);
+    fresh f;
+    fresh_init(&f, 1, "after");
+    cpuu_mail_op create = {.verb = CPUU_MAIL_CREATE, .box = o.box, .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_COMMON_VIEWS, .set = f.set, .n_set = 3};
+    run_ok(&create, 1);
+    questions(asked, o.box);
+    run_ok(asked, 1);
+    ck_assert_uint_eq(asked[0].rows.count, n + 1);
+    clear_all(asked, 1);
+    cpuu_mail_op_clear(&create);
+}
+END_TEST
+
+START_TEST(an_opening_survives_what_happens_to_what_rides_along)
+{
+    static const char *const actions[] = {"lose-context", "too-small", "close-after", "503"};
+    static account a;
+    account_of(&a, "source", "alice");
+    lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        for (uint32_t at = 1; at <= 3; at++) {
+            cpuu_mail_op ops[N_AHEAD];
+            questions(ops, NULL);
+            cpuu_mail_open o = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn,
+                                .smtp = a.user->smtp, .ahead = ops, .n_ahead = N_AHEAD};
+            fault("source", actions[i], "Execute", at, 1);
+            ck_assert_int_eq(cpuu_mail_open_all(mail, &o, 1, &err), CPUU_OK);
+            ck_assert_msg(o.rc == CPUU_OK, "%s at %u: %s", actions[i], at, o.error.text);
+            questions(ops, o.box);
+            run_ok(ops, N_AHEAD);
+            ck_assert_uint_eq(ops[0].rows.count, count_messages(views, true));
+            clear_all(ops, N_AHEAD);
+        }
+    fault("source", "", "", 1, 0);
+}
+END_TEST
+
 /* Opens two mailboxes, reads, writes and looks people up. True when nothing failed. */
 static bool everything(account *a, account *b)
 {
@@ -1178,13 +1355,19 @@ static bool everything(account *a, account *b)
     cpuu_value large[] = {f.set[0], {T_BLOB, sizeof(big), big}};
     if (cpuu_mail_new(http, NULL, NULL, &m, &e) != CPUU_OK)
         return false;
-    cpuu_mail_open o[2] = {
-        {.endpoint = &a->endpoint, .mailbox_dn = a->user->dn, .smtp = a->user->smtp},
-        {.endpoint = &b->endpoint,
-         .mailbox_dn = b->user->dn,
-         .smtp = b->user->smtp,
-         .writable = true}};
+    cpuu_mail_op ahead[N_AHEAD];
+    questions(ahead, NULL);
+    cpuu_mail_open o[2] = {{.endpoint = &a->endpoint,
+                            .mailbox_dn = a->user->dn,
+                            .smtp = a->user->smtp,
+                            .ahead = ahead,
+                            .n_ahead = N_AHEAD},
+                           {.endpoint = &b->endpoint,
+                            .mailbox_dn = b->user->dn,
+                            .smtp = b->user->smtp,
+                            .writable = true}};
     cpuu_directory *d = NULL;
+    cpuu_mail_ahead(m, o, 1);
     bool good = cpuu_mail_open_all(m, o, 2, &e) == CPUU_OK && o[0].rc == CPUU_OK &&
                 o[1].rc == CPUU_OK && cpuu_mail_directory(m, &a->endpoint, &d, &e) == CPUU_OK;
     cpuu_mail_op ops[] = {
@@ -1196,6 +1379,13 @@ static bool everything(account *a, account *b)
          .n_tags = 2},
         {.verb = CPUU_MAIL_READ, .box = o[0].box, .what = CPUU_HIDDEN, .role = CPUU_ROLE_INBOX},
         {.verb = CPUU_MAIL_READ, .box = o[0].box, .what = CPUU_RULES, .role = CPUU_ROLE_INBOX},
+        {.verb = CPUU_MAIL_READ,
+         .box = o[0].box,
+         .what = CPUU_FOLDERS,
+         .role = CPUU_ROLE_ROOT,
+         .flags = CPUU_DEEP,
+         .tags = tree_tags,
+         .n_tags = 2},
         {.verb = CPUU_MAIL_NAME_IDS,
          .box = o[0].box,
          .names = &name,
@@ -1378,6 +1568,10 @@ int main(void)
         whatever_fails_each_message_is_made_once_or_reported,
         a_large_message_begins_again_when_its_context_is_lost,
         a_message_somebody_else_has_changed_is_a_conflict_or_gone,
+        what_is_read_ahead_is_what_would_be_read_and_costs_no_trip,
+        a_guess_is_taken_over_or_is_as_if_it_had_not_been_made,
+        nothing_read_before_a_write_is_given_after_it,
+        an_opening_survives_what_happens_to_what_rides_along,
     };
     for (int independent = 0; independent < 2; independent++) {
         TCase *t = tcase_create(independent ? "independent server" : "strict server");
