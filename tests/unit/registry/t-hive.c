@@ -234,6 +234,35 @@ START_TEST(the_object_goes_on_with_the_new_file)
 }
 END_TEST
 
+/* New keys come last in the edited tree and where they belong in the file. */
+START_TEST(a_second_change_goes_by_the_order_of_the_file)
+{
+    static const char *const changes[] = {
+        HEAD "[HKEY_CURRENT_USER\\Software\\0]\n\"v\"=\"new\"\n",
+        HEAD "[HKEY_CURRENT_USER\\Software\\b\\c]\n\"x\"=hex:04\n"
+             "[HKEY_CURRENT_USER\\Software\\0\\k]\n[-HKEY_CURRENT_USER\\Software\\a]\n"};
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *reg;
+    make_hive(5, SOME);
+    OK(cpuu_reg_open_hive(path, NULL, &reg, &err));
+    for (size_t i = 0; i < 2; i++) {
+        cpuu_edits e;
+        edits_of(&e, changes[i]);
+        OK(cpuu_reg_apply(reg, &e, &err));
+        cpuu_edits_free(&e);
+    }
+    cpuu_reg_close(reg);
+    char *s = dump();
+    ck_assert_str_eq(s, HEAD "\r\n[HKEY_CURRENT_USER]\r\n\r\n[HKEY_CURRENT_USER\\Software]\r\n"
+                        "\r\n[HKEY_CURRENT_USER\\Software\\0]\r\n\"v\"=\"new\"\r\n"
+                        "\r\n[HKEY_CURRENT_USER\\Software\\0\\k]\r\n"
+                        "\r\n[HKEY_CURRENT_USER\\Software\\b]\r\n"
+                        "\r\n[HKEY_CURRENT_USER\\Software\\b\\c]\r\n\"x\"=hex:04\r\n"
+                        "\"Ünicode\"=hex(0):\r\n");
+    free(s);
+}
+END_TEST
+
 START_TEST(a_replaced_hive_keeps_who_owns_it)
 {
     cpuu_error err = CPUU_ERROR_INIT;
@@ -1424,6 +1453,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, edits_are_written_and_read_back);
     tcase_add_test(t, the_object_goes_on_with_the_new_file);
+    tcase_add_test(t, a_second_change_goes_by_the_order_of_the_file);
     tcase_add_test(t, a_replaced_hive_keeps_who_owns_it);
     tcase_add_test(t, a_replaced_hive_inherits_no_rights);
     tcase_add_loop_test(t, reglookup_sees_just_the_edits_in_real_hives, 0, 2);
