@@ -247,6 +247,16 @@ static cpuu_rc check_values(const cpuu_hive_head *head, const cpuu_key *key, cpu
     return CPUU_OK;
 }
 
+/* libhivex writes the list of keys anew, 8 bytes for each, with every key that it adds, and does
+ * not use the room of the old one again. */
+static cpuu_rc check_growth(const cpuu_key *key, size_t before, size_t fresh, cpuu_error *err)
+{
+    if ((uint64_t)fresh * (before + fresh / 2) * 8 <= CPUU_HIVE_MAX_SIZE)
+        return CPUU_OK;
+    return cpuu_fail(err, CPUU_E_TOOBIG, "%zu keys cannot be created below key '%s' at once", fresh,
+                     key->name);
+}
+
 /* `from` is NULL for a new key. */
 static cpuu_rc check_key(const cpuu_hive_head *head, const cpuu_key *from, const cpuu_key *to,
                          cpuu_error *err)
@@ -266,11 +276,13 @@ static cpuu_rc check_key(const cpuu_hive_head *head, const cpuu_key *from, const
         if (!twin(old, i, to, &at))
             rc = check_deleted(old->kids[i], err);
     }
+    size_t fresh = 0;
     for (size_t i = 0; rc == CPUU_OK && i < to->n_kids; i++) {
         const cpuu_key *before = twin(to, i, old, &at);
+        fresh += !before;
         rc = check_key(head, before, to->kids[i], err);
     }
-    return rc;
+    return rc == CPUU_OK ? check_growth(to, old->n_kids, fresh, err) : rc;
 }
 
 cpuu_rc cpuu_hive_check_change(const cpuu_hive_head *head, const cpuu_key *from, const cpuu_key *to,

@@ -143,17 +143,19 @@ const cpuu_reg_value *cpuu_reg_find(const cpuu_reg_values *v, const char *name);
 /*
  * Applies the whole list or nothing. For a hive: written to a temporary file in the same folder,
  * flushed, read again, every value and every byte that no edit concerns compared, the original
- * checked to be unchanged since it was opened (else CPUU_E_BUSY), then renamed over it. Killing the process at any moment leaves the old
- * or the new hive, complete. Edits that change nothing write nothing. When only the last step, the
- * flush of the folder, fails, an error is returned although the new hive is in place: after an
- * error look at the hive again. After a failure the registry object can only be closed.
+ * checked to be unchanged since it was opened (else CPUU_E_BUSY), then renamed over it. Killing the
+ * process at any moment leaves the old or the new hive, complete. Edits that change nothing write
+ * nothing. When only the last step, the flush of the folder, fails, an error is returned although
+ * the new hive is in place: after an error look at the hive again. After a failure the registry
+ * object can only be closed.
  */
 cpuu_rc cpuu_reg_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
 
 /* Whether apply() could take these edits, asked before anything else is changed. CPUU_E_NOTFOUND: a
  * value for a missing key. CPUU_E_UNSUPPORTED, for a hive: a key with a name outside ASCII would be
  * created, deleted or renamed; a changed key has a value of more than 16,344 bytes (regf 1.4 and
- * later) or 999,996 bytes (regf 1.3). */
+ * later) or 999,996 bytes (regf 1.3). CPUU_E_TOOBIG, for a hive: more than about 11,500 keys would
+ * be created below one key. That the new hive has more than 512 MiB only apply() can find out. */
 cpuu_rc cpuu_reg_check(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
 
 /* "a\b": owned by the caller; NULL when out of memory. "" joins to the other part. */

@@ -616,6 +616,25 @@ START_TEST(values_that_need_segments_are_left_alone)
 }
 END_TEST
 
+/* 8 n * n / 2 bytes of lists are left behind: 2^29 at n = 11585. */
+START_TEST(too_many_keys_at_once_are_refused)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_hive_head head = {5, 4096};
+    cpuu_key *from = cpuu_key_new("", 0), *to = cpuu_key_new("", 0);
+    char name[16];
+    for (unsigned i = 0; i < 11600; i++) {
+        if (i == 11500)
+            OK(cpuu_hive_check_change(&head, from, to, &err));
+        snprintf(name, sizeof(name), "%u", i);
+        ck_assert(cpuu_key_add(to, cpuu_key_new(name, strlen(name))));
+    }
+    ck_assert_int_eq(cpuu_hive_check_change(&head, from, to, &err), CPUU_E_TOOBIG);
+    cpuu_key_free(from);
+    cpuu_key_free(to);
+}
+END_TEST
+
 /* By upper case: "_" comes behind the letters, as Windows has it. */
 START_TEST(keys_are_put_where_windows_looks_for_them)
 {
@@ -1464,6 +1483,7 @@ int main(void)
     tcase_add_loop_test(t, profiles_become_hives, 0, 4);
     tcase_add_test(t, key_names_outside_ascii_are_left_alone);
     tcase_add_test(t, values_that_need_segments_are_left_alone);
+    tcase_add_test(t, too_many_keys_at_once_are_refused);
     tcase_add_test(t, keys_are_put_where_windows_looks_for_them);
     tcase_add_test(t, a_flipped_bit_is_noticed_where_it_matters);
     tcase_add_test(t, what_edits_do_not_concern_is_verified_too);
