@@ -115,9 +115,12 @@ static cpuu_rc endpoint(cpuu_job *job, bool target, const char *smtp,
         return cpuu_fail(err, CPUU_E_UNSUPPORTED,
                          "the %s server offers no MAPI over HTTP for '%s'; enable it, or use an "
                          "Exchange version that has it", target ? "target" : "source", smtp);
-    *out = (cpuu_endpoint){.emsmdb_url = ad->emsmdb_url, .nspi_url = ad->nspi_url,
-                           .credentials = credentials(job->e, target)};
-    return account_dn(job, target, smtp, ad->legacy_dn, &out->account_dn, err);
+    cpuu_endpoint ep = {.emsmdb_url = ad->emsmdb_url, .nspi_url = ad->nspi_url,
+                        .credentials = credentials(job->e, target)};
+    cpuu_rc rc = account_dn(job, target, smtp, ad->legacy_dn, &ep.account_dn, err);
+    if (rc == CPUU_OK) /* not before it is complete: guesses use it as soon as it is there */
+        *out = ep;
+    return rc;
 }
 
 static cpuu_rc open_mailbox(cpuu_job *job, const cpuu_endpoint *ep, const char *dn,
