@@ -459,12 +459,12 @@ static cpuu_mailbox *box_new(cpuu_mail *mail, const cpuu_mail_open *open)
     return box;
 }
 
-/* One that was begun ahead of time; trouble of this program's own says nothing about it. */
+/* One that was begun ahead of time. A guess that failed decides nothing: it is asked again. */
 static cpuu_mailbox *find_begun(cpuu_mail *mail, const cpuu_mail_open *open)
 {
     for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
-        if (!box->claimed && box->rc != CPUU_E_NOMEM && box->rc != CPUU_E_STOP &&
-            box->endpoint == open->endpoint && box->writable == open->writable &&
+        if (!box->claimed && box->rc == CPUU_OK && box->endpoint == open->endpoint &&
+            box->writable == open->writable &&
             (open->mailbox_dn ? box->dn && cpuu_caseeq(box->dn, open->mailbox_dn) : !box->dn))
             return box;
     return NULL;
