@@ -9,19 +9,9 @@
 
 /* ---- selection ------------------------------------------------------------------------------- */
 
-static const char *const *known_names(const cpuu_engine *e)
-{
-    return cpuu_plugins_names(e->plugins);
-}
-
-static bool is_temporary(const char *name)
-{
-    return cpuu_ncasecmp(name, "CPUU_{", 6) == 0;
-}
-
 static bool is_selected(const cpuu_settings *s, const cpuu_profile_root *root, const char *name)
 {
-    if (is_temporary(name))
+    if (cpuu_profile_name_is_temporary(name))
         return false;
     if (s->undo_all || (s->profiles.count == 0 && !s->default_profile))
         return true;
@@ -248,7 +238,7 @@ static cpuu_rc select_features(cpuu_engine *e, cpuu_error *err)
 {
     cpuu_rc rc = cpuu_plugins_load(e->settings->plugin_dir, e->log, &e->plugins, err);
     if (rc == CPUU_OK)
-        rc = cpuu_settings_check_features(e->settings, known_names(e), err);
+        rc = cpuu_settings_check_features(e->settings, cpuu_plugins_names(e->plugins), err);
     if (rc != CPUU_OK)
         return rc;
     size_t n = cpuu_plugins_count(e->plugins);

@@ -145,7 +145,7 @@ static cpuu_identity target_identity(const cpuu_job *job)
 
 static cpuu_rc stage_backup(cpuu_job *job, cpuu_error *err)
 {
-    char name[64] = "CPUU_Backup_";
+    char name[64] = CPUU_BACKUP_PREFIX;
     uint8_t guid[16];
     if (job->e->settings->backup_copy_in_journal_only)
         return CPUU_OK;

@@ -153,7 +153,7 @@ cpuu_rc cpuu_undo_profile(cpuu_job *job, cpuu_error *err)
 
 static bool is_ours(const cpuu_job *job, const char *name)
 {
-    if (cpuu_ncasecmp(name, "CPUU_{", 6) == 0)
+    if (cpuu_profile_name_is_temporary(name))
         return true;
     cpuu_buf backup;
     cpuu_buf_init(&backup, 256);
