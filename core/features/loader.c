@@ -287,15 +287,9 @@ static cpuu_rc load_all(cpuu_plugins *p, const char *dir, cpuu_error *err)
     return rc;
 }
 
-cpuu_rc cpuu_plugins_load(const char *dir, cpuu_log *log, cpuu_plugins **out, cpuu_error *err)
+/* Hands the plugins out in order, or frees them; rc is how loading them went. */
+static cpuu_rc finish(cpuu_plugins *p, cpuu_rc rc, cpuu_plugins **out, cpuu_error *err)
 {
-    if (dir[0] != '/')
-        return cpuu_fail(err, CPUU_E_USAGE, "plugin folder '%s' must be an absolute path", dir);
-    cpuu_plugins *p = cpuu_calloc(1, sizeof(*p));
-    if (!p)
-        return cpuu_nomem(err);
-    p->log = log;
-    cpuu_rc rc = load_all(p, dir, err);
     if (rc == CPUU_OK)
         rc = sort_features(p, err);
     if (rc == CPUU_OK)
@@ -305,6 +299,17 @@ cpuu_rc cpuu_plugins_load(const char *dir, cpuu_log *log, cpuu_plugins **out, cp
     else
         *out = p;
     return rc;
+}
+
+cpuu_rc cpuu_plugins_load(const char *dir, cpuu_log *log, cpuu_plugins **out, cpuu_error *err)
+{
+    if (dir[0] != '/')
+        return cpuu_fail(err, CPUU_E_USAGE, "plugin folder '%s' must be an absolute path", dir);
+    cpuu_plugins *p = cpuu_calloc(1, sizeof(*p));
+    if (!p)
+        return cpuu_nomem(err);
+    p->log = log;
+    return finish(p, load_all(p, dir, err), out, err);
 }
 
 cpuu_rc cpuu_plugins_from(const cpuu_plugin *const *plugins, cpuu_log *log, cpuu_plugins **out,
@@ -320,15 +325,7 @@ cpuu_rc cpuu_plugins_from(const cpuu_plugin *const *plugins, cpuu_log *log, cpuu
         if (rc == CPUU_OK)
             rc = add_features(p, plugins[i], "built-in", err);
     }
-    if (rc == CPUU_OK)
-        rc = sort_features(p, err);
-    if (rc == CPUU_OK)
-        rc = name_features(p, err);
-    if (rc < 0)
-        cpuu_plugins_free(p);
-    else
-        *out = p;
-    return rc;
+    return finish(p, rc, out, err);
 }
 
 void cpuu_plugins_free(cpuu_plugins *p)

@@ -842,16 +842,6 @@ void cpuu_box_schedule(cpuu_mailbox *box)
     }
 }
 
-bool cpuu_box_idle(const cpuu_mailbox *box)
-{
-    for (uint32_t i = 0; i < box->max_lanes; i++) {
-        cpuu_lane_state s = box->lanes[i].state;
-        if (s == CPUU_LANE_CONNECTING || s == CPUU_LANE_BUSY || s == CPUU_LANE_LEAVING)
-            return false;
-    }
-    return !box->head;
-}
-
 /* Milliseconds until a waiting lane may go on; -1: none waits. */
 static int64_t next_wake(const cpuu_mail *mail)
 {

@@ -208,7 +208,6 @@ void cpuu_unit_queue(cpuu_unit *u); /* at the end */
 void cpuu_box_schedule(cpuu_mailbox *box);
 /* Until everything somebody waits for is there, or the pool is stopped. */
 cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err);
-bool cpuu_box_idle(const cpuu_mailbox *box);
 void cpuu_box_free(cpuu_mailbox *box);
 /* Fails everything a box has queued. */
 void cpuu_box_drop(cpuu_mailbox *box, const cpuu_error *err);

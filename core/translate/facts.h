@@ -5,6 +5,7 @@
 #ifndef CPUU_TRANSLATE_FACTS_H
 #define CPUU_TRANSLATE_FACTS_H
 
+#include "base/text.h"
 #include "translate/foldermap.h"
 #include "translate/translate.h"
 
@@ -64,6 +65,12 @@ struct cpuu_translate {
     cpuu_arena arena;                 /* facts */
     cpuu_arena answers;               /* of the last set of links */
 };
+
+/* Both known and equal without regard to case: what makes two identities one. */
+static inline bool same(const char *a, const char *b)
+{
+    return a && b && cpuu_casecmp(a, b) == 0;
+}
 
 #define CPUU_OWNER_OWN    0
 #define CPUU_OWNER_PUBLIC 1

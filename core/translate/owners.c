@@ -9,11 +9,6 @@
 
 #include <string.h>
 
-static bool same(const char *a, const char *b)
-{
-    return a && b && cpuu_casecmp(a, b) == 0;
-}
-
 int cpuu_facts_owner(cpuu_translate *t, const char *dn, const char *smtp)
 {
     for (size_t i = 0; i < t->n_owners; i++) {

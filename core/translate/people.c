@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same(const char *a, const char *b)
-{
-    return a && b && cpuu_casecmp(a, b) == 0;
-}
-
 static void settle_as_user(const cpuu_translate *t, cpuu_subject *p)
 {
     const cpuu_translate_options *o = &t->o;

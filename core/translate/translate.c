@@ -83,11 +83,6 @@ bool cpuu_translate_store_names(cpuu_blob in, char *dn, size_t dn_size, char *sm
     return ok;
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a && b && cpuu_casecmp(a, b) == 0;
-}
-
 static cpuu_subject *person_of_dn(cpuu_translate *t, cpuu_blob dn, const char *smtp)
 {
     char *text = clean_text(t, dn);

@@ -237,12 +237,6 @@ void cpuu_rop_hard_delete_messages(cpuu_buf *b, uint8_t in, const uint64_t *mids
         cpuu_buf_u64(b, mids[i]);
 }
 
-void cpuu_rop_get_receive_folder(cpuu_buf *b, uint8_t in, const char *message_class)
-{
-    head(b, CPUU_ROP_GET_RECEIVE_FOLDER, in);
-    cpuu_buf_sz(b, message_class);
-}
-
 void cpuu_rop_open_stream(cpuu_buf *b, uint8_t in, uint8_t out, uint32_t tag, uint8_t mode)
 {
     head(b, CPUU_ROP_OPEN_STREAM, in);

@@ -124,7 +124,6 @@ void cpuu_rop_create_folder(cpuu_buf *b, uint8_t in, uint8_t out, uint8_t type, 
                             const char *comment);
 void cpuu_rop_delete_folder(cpuu_buf *b, uint8_t in, uint8_t flags, uint64_t fid);
 void cpuu_rop_hard_delete_messages(cpuu_buf *b, uint8_t in, const uint64_t *mids, uint16_t n);
-void cpuu_rop_get_receive_folder(cpuu_buf *b, uint8_t in, const char *message_class);
 void cpuu_rop_open_stream(cpuu_buf *b, uint8_t in, uint8_t out, uint32_t tag, uint8_t mode);
 /* count 0xBABE: as many as fit, at most max */
 void cpuu_rop_read_stream(cpuu_buf *b, uint8_t in, uint16_t count, uint32_t max);
