@@ -39,7 +39,13 @@ typedef struct box {
     char smtp[MAX_TEXT]; /* without "SMTP:" */
     char dn[MAX_TEXT];
     char name[MAX_TEXT];
+    cpuu_buf built; /* store EntryID, when the section has none that can be used */
 } box;
+
+typedef struct boxes {
+    box *items;
+    uint32_t count, cap;
+} boxes;
 
 static bool is_delegate(const cpuu_row *row)
 {
@@ -50,27 +56,54 @@ static bool is_delegate(const cpuu_row *row)
 static void read_box(const cpuu_row *row, box *b)
 {
     b->row = *row;
-    kit_text(&row->values[USER_SMTP], b->smtp, sizeof(b->smtp));
+    kit_address(&row->values[USER_SMTP], b->smtp, sizeof(b->smtp));
     kit_text(&row->values[MAILBOX_DN], b->dn, sizeof(b->dn));
     kit_text(&row->values[DISPLAY_NAME], b->name, sizeof(b->name));
-    static const char prefix[] = {'S', 'M', 'T', 'P', ':'};
-    if (memcmp(b->smtp, prefix, sizeof(prefix)) == 0 || memcmp(b->smtp, "smtp:", 5) == 0)
-        memmove(b->smtp, b->smtp + 5, strlen(b->smtp + 5) + 1);
+    cpuu_buf_init(&b->built, 8192);
+}
+
+static const char *title_of(const box *b)
+{
+    return *b->name ? b->name : b->smtp;
+}
+
+static void boxes_free(boxes *all)
+{
+    for (uint32_t i = 0; i < all->count; i++)
+        cpuu_buf_free(&all->items[i].built);
+    cpuu_fmt_free(all->items);
+}
+
+static cpuu_rc boxes_read(const cpuu_host *host, cpuu_run *run, cpuu_rows *rows, boxes *all)
+{
+    for (uint32_t i = 0;; i++) {
+        cpuu_row row = {.size = sizeof(row)};
+        cpuu_rc rc = host->rows(rows, i, &row);
+        if (rc == CPUU_END)
+            return CPUU_OK;
+        if (rc != CPUU_OK)
+            return host->fail(run, rc, "read the store providers", "profile");
+        if (row.rc != CPUU_OK || !is_delegate(&row))
+            continue;
+        if (!kit_grow(&all->items, &all->cap, all->count, sizeof(*all->items)))
+            return kit_nomem(host, run);
+        read_box(&row, &all->items[all->count++]);
+    }
 }
 
 /* The owner as a store EntryID: the stored one, or one built from address and DN, which ask the same
- * question. */
-static bool store_link(const box *b, cpuu_buf *built, cpuu_blob *out)
+ * question; empty when neither can be had. */
+static cpuu_blob store_link(box *b)
 {
     cpuu_eid eid;
-    *out = kit_blob(&b->row.values[ENTRY_ID]);
-    if (out->size && cpuu_eid_decode(*out, &eid, NULL) && cpuu_eid_is_mailbox(&eid))
-        return true;
-    if (!*b->smtp && !*b->dn)
-        return false;
-    cpuu_eid_build_store(built, b->smtp, b->dn, *b->smtp ? b->smtp : NULL, CPUU_STORE_TAKE_OWNERSHIP);
-    *out = (cpuu_blob){built->data, (uint32_t)built->size};
-    return !built->failed;
+    cpuu_blob stored = kit_blob(&b->row.values[ENTRY_ID]);
+    if (stored.size && cpuu_eid_decode(stored, &eid, NULL) && cpuu_eid_is_mailbox(&eid))
+        return stored;
+    if ((!*b->smtp && !*b->dn) ||
+        !cpuu_eid_build_store(&b->built, b->smtp, b->dn, *b->smtp ? b->smtp : NULL,
+                              CPUU_STORE_TAKE_OWNERSHIP))
+        return (cpuu_blob){NULL, 0};
+    return (cpuu_blob){b->built.data, (uint32_t)b->built.size};
 }
 
 typedef struct identity { /* of the mailbox at the target */
@@ -126,120 +159,80 @@ static cpuu_rc rewrite(const cpuu_host *host, cpuu_run *run, const box *b, const
     }
     cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
                           .id = b->row.id, .set = set, .n_set = n_set, .unset = unset,
-                          .n_unset = n_unset, .title = *b->name ? b->name : b->smtp};
+                          .n_unset = n_unset, .title = title_of(b)};
     return host->change(run, &change, 1, NULL);
 }
 
-static cpuu_rc process(const cpuu_host *host, cpuu_run *run, const box *b)
+/* store: the link of its owner; the one behind it is that of its record key. */
+static cpuu_rc process(const cpuu_host *host, cpuu_run *run, const box *b, const cpuu_link *store)
 {
-    cpuu_buf built;
-    cpuu_blob store;
     identity id;
+    if (!store->in.size) {
+        kit_decide_as(host, run, CPUU_KEPT, CPUU_WHY_UNREADABLE, title_of(b), NULL, NULL);
+        return CPUU_OK;
+    }
+    if (store->outcome == CPUU_REWRITTEN && !read_identity(store, store + 1, &id)) {
+        kit_decide_as(host, run, CPUU_KEPT, CPUU_WHY_UNKNOWN, title_of(b), store->in_text, NULL);
+        return CPUU_OK;
+    }
+    kit_decide(host, run, store, title_of(b));
+    return store->outcome == CPUU_REWRITTEN ? rewrite(host, run, b, &id) : CPUU_OK;
+}
+
+/* All owners are asked about in one set. */
+static cpuu_rc update_boxes(const cpuu_host *host, cpuu_run *run, boxes *all)
+{
     kit_links l = {0};
-    const char *title = *b->name ? b->name : b->smtp;
-    cpuu_buf_init(&built, 8192);
-    cpuu_rc rc = CPUU_OK;
-    if (!store_link(b, &built, &store)) {
-        kit_decide_as(host, run, CPUU_KEPT, CPUU_WHY_UNREADABLE, title, NULL, NULL);
-    } else {
-        kit_links_add(&l, CPUU_LINK_EID, store, *b->smtp ? b->smtp : NULL);
+    for (uint32_t i = 0; i < all->count; i++) {
+        box *b = &all->items[i];
+        kit_links_add(&l, CPUU_LINK_EID, store_link(b), *b->smtp ? b->smtp : NULL);
         kit_links_add(&l, CPUU_LINK_RECORD_KEY, kit_blob(&b->row.values[RECORD_KEY]), NULL);
-        rc = l.failed ? kit_nomem(host, run) : host->translate(run, l.items, l.count);
     }
-    if (rc == CPUU_OK && l.count) {
-        if (l.items[0].outcome == CPUU_REWRITTEN && !read_identity(&l.items[0], &l.items[1], &id)) {
-            kit_decide_as(host, run, CPUU_KEPT, CPUU_WHY_UNKNOWN, title, l.items[0].in_text, NULL);
-        } else {
-            kit_decide(host, run, &l.items[0], title);
-            if (l.items[0].outcome == CPUU_REWRITTEN)
-                rc = rewrite(host, run, b, &id);
-        }
-    }
-    kit_links_free(&l);
-    cpuu_buf_free(&built);
-    return rc;
-}
-
-/* All delegate stores in one set first, so that their owners are asked about together. */
-static cpuu_rc ask_together(const cpuu_host *host, cpuu_run *run, cpuu_rows *rows)
-{
-    kit_links l = {0};
-    cpuu_rc rc = CPUU_OK;
-    cpuu_buf built[64];
-    uint32_t n = 0;
-    for (uint32_t i = 0; n < 64; i++) {
-        cpuu_row row = {.size = sizeof(row)};
-        box b;
-        cpuu_blob store;
-        if (host->rows(rows, i, &row) != CPUU_OK)
-            break;
-        if (row.rc != CPUU_OK || !is_delegate(&row))
-            continue;
-        read_box(&row, &b);
-        cpuu_buf_init(&built[n], 8192);
-        if (store_link(&b, &built[n], &store))
-            kit_links_add(&l, CPUU_LINK_EID, store, NULL);
-        n++;
-    }
-    if (l.failed)
-        rc = kit_nomem(host, run);
-    else if (l.count)
+    cpuu_rc rc = l.failed ? kit_nomem(host, run) : CPUU_OK;
+    if (rc == CPUU_OK && l.count)
         rc = host->translate(run, l.items, l.count);
-    while (n > 0)
-        cpuu_buf_free(&built[--n]);
+    for (uint32_t i = 0; rc == CPUU_OK && i < all->count; i++)
+        rc = process(host, run, &all->items[i], &l.items[2 * i]);
     kit_links_free(&l);
     return rc;
 }
 
-typedef cpuu_rc (*each_box)(const cpuu_host *host, cpuu_run *run, const box *b);
-
-static cpuu_rc for_each(const cpuu_host *host, cpuu_run *run, cpuu_rows *rows, each_box each)
+/* Not selected: the list of additional mailboxes becomes empty. */
+static cpuu_rc remove_boxes(const cpuu_host *host, cpuu_run *run, boxes *all)
 {
-    for (uint32_t i = 0;; i++) {
-        cpuu_row row = {.size = sizeof(row)};
-        box b;
-        cpuu_rc rc = host->rows(rows, i, &row);
-        if (rc == CPUU_END)
-            return CPUU_OK;
-        if (rc != CPUU_OK)
-            return host->fail(run, rc, "read the store providers", "profile");
-        if (row.rc != CPUU_OK || !is_delegate(&row))
-            continue;
-        read_box(&row, &b);
-        rc = each(host, run, &b);
-        if (rc != CPUU_OK)
-            return rc;
+    cpuu_rc rc = CPUU_OK;
+    for (uint32_t i = 0; rc == CPUU_OK && i < all->count; i++) {
+        const box *b = &all->items[i];
+        cpuu_change change = {.size = sizeof(change), .verb = CPUU_DELETE, .what = CPUU_SECTIONS,
+                              .id = b->row.id, .title = title_of(b)};
+        rc = host->change(run, &change, 1, NULL);
     }
+    return rc;
+}
+
+static cpuu_rc with_boxes(const cpuu_host *host, cpuu_run *run,
+                          cpuu_rc (*act)(const cpuu_host *, cpuu_run *, boxes *))
+{
+    cpuu_rows *rows = NULL;
+    boxes all = {NULL, 0, 0};
+    cpuu_rc rc = host->read(run, reads, 1, &rows);
+    if (rc == CPUU_OK)
+        rc = boxes_read(host, run, rows, &all);
+    if (rc == CPUU_OK)
+        rc = act(host, run, &all);
+    boxes_free(&all);
+    host->rows_close(rows);
+    return rc;
 }
 
 static cpuu_rc CPUU_CALL update(const cpuu_host *host, cpuu_run *run)
 {
-    cpuu_rows *rows = NULL;
-    cpuu_rc rc = host->read(run, reads, 1, &rows);
-    if (rc == CPUU_OK)
-        rc = ask_together(host, run, rows);
-    if (rc == CPUU_OK)
-        rc = for_each(host, run, rows, process);
-    host->rows_close(rows);
-    return rc;
+    return with_boxes(host, run, update_boxes);
 }
 
-static cpuu_rc remove_box(const cpuu_host *host, cpuu_run *run, const box *b)
-{
-    cpuu_change change = {.size = sizeof(change), .verb = CPUU_DELETE, .what = CPUU_SECTIONS,
-                          .id = b->row.id, .title = *b->name ? b->name : b->smtp};
-    return host->change(run, &change, 1, NULL);
-}
-
-/* Not selected: the list of additional mailboxes becomes empty. */
 static cpuu_rc CPUU_CALL skip(const cpuu_host *host, cpuu_run *run)
 {
-    cpuu_rows *rows = NULL;
-    cpuu_rc rc = host->read(run, reads, 1, &rows);
-    if (rc == CPUU_OK)
-        rc = for_each(host, run, rows, remove_box);
-    host->rows_close(rows);
-    return rc;
+    return with_boxes(host, run, remove_boxes);
 }
 
 static const cpuu_feature addboxes = {
@@ -256,10 +249,4 @@ static const cpuu_feature addboxes = {
 };
 
 static const cpuu_feature *const features[] = {&addboxes, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
-
-const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
-{
-    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
-}
+KIT_PLUGIN(features)

@@ -30,6 +30,14 @@ const char *kit_text(const cpuu_value *v, char *out, size_t out_size)
     return out;
 }
 
+const char *kit_address(const cpuu_value *v, char *out, size_t out_size)
+{
+    kit_text(v, out, out_size);
+    if (strncmp(out, "SMTP:", 5) == 0 || strncmp(out, "smtp:", 5) == 0)
+        memmove(out, out + 5, strlen(out + 5) + 1);
+    return out;
+}
+
 cpuu_value kit_text_value(uint32_t tag, const char *text)
 {
     cpuu_value v = {tag, (uint32_t)strlen(text), (const uint8_t *)text};
@@ -97,16 +105,7 @@ cpuu_value kit_list_join(const kit_list *l, uint32_t tag, cpuu_buf *buf)
 
 uint32_t kit_links_add(kit_links *l, uint32_t kind, cpuu_blob in, const char *smtp)
 {
-    if (l->count == l->cap && !l->failed) {
-        uint32_t cap = l->cap ? 2 * l->cap : 32;
-        cpuu_link *p = cpuu_fmt_realloc(l->items, cap * sizeof(*p));
-        if (p) {
-            l->items = p;
-            l->cap = cap;
-        } else {
-            l->failed = true;
-        }
-    }
+    l->failed = l->failed || !kit_grow(&l->items, &l->cap, l->count, sizeof(*l->items));
     if (l->failed)
         return 0;
     cpuu_link link = {.size = sizeof(link), .kind = kind, .in = in, .smtp = smtp};
@@ -137,6 +136,21 @@ cpuu_rc kit_each_section(const cpuu_host *host, cpuu_run *run, const cpuu_query 
     }
     host->rows_close(rows);
     return rc == CPUU_END ? CPUU_OK : rc;
+}
+
+cpuu_rc kit_clear(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, const uint32_t *tags,
+                  uint32_t n, const char *title)
+{
+    uint32_t unset[32], n_unset = 0;
+    if (n > sizeof(unset) / sizeof(*unset))
+        return host->fail(run, CPUU_E_TOOBIG, "clear so many properties", title);
+    for (uint32_t i = 0; i < n; i++) {
+        if (CPUU_FOUND(&row->values[i]))
+            unset[n_unset++] = tags[i];
+    }
+    cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
+                          .id = row->id, .unset = unset, .n_unset = n_unset, .title = title};
+    return n_unset ? host->change(run, &change, 1, NULL) : CPUU_OK;
 }
 
 uint32_t kit_settle(const kit_links *l, uint32_t first, uint32_t n, bool *rewrite)

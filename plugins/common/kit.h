@@ -10,6 +10,18 @@
 
 #include <stdbool.h>
 
+/* ---- the plugin ------------------------------------------------------------------------------ */
+
+/* What every plugin of this folder ends with: its one exported function, over a NULL-terminated list of
+ * features of the same file. */
+#define KIT_PLUGIN(features)                                                                       \
+    static const cpuu_plugin kit_plugin = {                                                        \
+        sizeof(kit_plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT", features};                   \
+    const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)                              \
+    {                                                                                              \
+        return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &kit_plugin : NULL;  \
+    }
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 /* A 32-bit integer, or `fallback` when it is absent or not four bytes. */
@@ -18,6 +30,9 @@ uint32_t kit_u32(const cpuu_value *v, uint32_t fallback);
 cpuu_blob kit_blob(const cpuu_value *v);
 /* Text as a C string in `out` (always terminated, cut to fit); "" when absent. Returns out. */
 const char *kit_text(const cpuu_value *v, char *out, size_t out_size);
+/* The address in a PR_PROFILE_USER_SMTP_EMAIL_ADDRESS, "SMTP:user@domain", without its prefix; else as
+ * kit_text. */
+const char *kit_address(const cpuu_value *v, char *out, size_t out_size);
 /* A text value. */
 cpuu_value kit_text_value(uint32_t tag, const char *text);
 cpuu_value kit_blob_value(uint32_t tag, cpuu_blob b);
@@ -78,6 +93,10 @@ typedef cpuu_rc (*kit_section)(const cpuu_host *host, cpuu_run *run, const cpuu_
  * cannot be read is a failure. */
 cpuu_rc kit_each_section(const cpuu_host *host, cpuu_run *run, const cpuu_query *query,
                          kit_section act);
+
+/* Takes away those of n properties that the section has; row->values are theirs. */
+cpuu_rc kit_clear(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, const uint32_t *tags,
+                  uint32_t n, const char *title);
 
 /* ---- failing and deciding --------------------------------------------------------------------- */
 

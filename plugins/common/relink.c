@@ -76,14 +76,8 @@ static uint8_t *copy(const void *data, size_t n)
 
 static kit_relink_entry *add(kit_relink *r, uint32_t kind, cpuu_blob in)
 {
-    if (r->count == r->cap) {
-        uint32_t cap = r->cap ? 2 * r->cap : 32;
-        kit_relink_entry *p = cpuu_fmt_realloc(r->items, cap * sizeof(*p));
-        if (!p)
-            return NULL;
-        r->items = p;
-        r->cap = cap;
-    }
+    if (!kit_grow(&r->items, &r->cap, r->count, sizeof(*r->items)))
+        return NULL;
     if (2 * (r->count + 1) > r->n_slots && !more_slots(r))
         return NULL;
     uint32_t *slot = slot_of(r, kind, in);

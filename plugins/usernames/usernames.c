@@ -199,9 +199,7 @@ static cpuu_rc edit(const cpuu_host *host, cpuu_run *run, const cpuu_row *row,
 static cpuu_rc reset_mailbox(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
 {
     char smtp[MAX_TEXT];
-    const char *address = kit_text(&row->values[SMTP], smtp, sizeof(smtp));
-    if (strncmp(address, "SMTP:", 5) == 0 || strncmp(address, "smtp:", 5) == 0)
-        address += 5;
+    const char *address = kit_address(&row->values[SMTP], smtp, sizeof(smtp));
     cpuu_value name = kit_text_value(tags[NAME], address);
     return edit(host, run, row, *address ? &name : NULL, &tags[NAME_SET],
                 CPUU_FOUND(&row->values[NAME_SET]) ? 1 : 0);
@@ -281,10 +279,4 @@ static const cpuu_feature usernames = {
 };
 
 static const cpuu_feature *const features[] = {&usernames, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
-                                   "MIT",          features};
-
-const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
-{
-    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
-}
+KIT_PLUGIN(features)
