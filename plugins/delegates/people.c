@@ -10,14 +10,8 @@ void people_free(people *p)
 
 bool people_add(people *p, const person *who)
 {
-    if (p->count == p->cap) {
-        uint32_t cap = p->cap ? 2 * p->cap : 16;
-        person *items = cpuu_fmt_realloc(p->items, cap * sizeof(*items));
-        if (!items)
-            return false;
-        p->items = items;
-        p->cap = cap;
-    }
+    if (!kit_grow(&p->items, &p->cap, p->count, sizeof(*p->items)))
+        return false;
     p->items[p->count++] = *who;
     return true;
 }

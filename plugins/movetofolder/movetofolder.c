@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define TITLE "recent move-to folders"
+
 enum column { NAMES, NAME_SLOT, REFS, REF_SLOT, LAST_FOLDER, LAST_STORE, N_COLUMNS };
 static const uint32_t tags[N_COLUMNS] = {
     [NAMES] = 0x031E101F,     /* display names; an unused slot is empty */
@@ -181,7 +183,7 @@ static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, c
                           .n_set = e->n_set,
                           .unset = e->unset,
                           .n_unset = e->n_unset,
-                          .title = "recent move-to folders"};
+                          .title = TITLE};
     return e->n_set + e->n_unset ? host->change(run, &change, 1, NULL) : CPUU_OK;
 }
 
@@ -219,12 +221,7 @@ static cpuu_rc update_section(const cpuu_host *host, cpuu_run *run, const cpuu_r
 /* Not selected: the list becomes empty. Outlook has no value rather than an empty one. */
 static cpuu_rc empty_section(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
 {
-    edit e = {.n_set = 0};
-    for (int c = 0; c < N_COLUMNS; c++) {
-        if (CPUU_FOUND(&row->values[c]))
-            e.unset[e.n_unset++] = tags[c];
-    }
-    return save(host, run, row, &e);
+    return kit_clear(host, run, row, tags, N_COLUMNS, TITLE);
 }
 
 static cpuu_rc CPUU_CALL update(const cpuu_host *host, cpuu_run *run)
@@ -251,10 +248,4 @@ static const cpuu_feature movetofolder = {
 };
 
 static const cpuu_feature *const features[] = {&movetofolder, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
-                                   "MIT",          features};
-
-const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
-{
-    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
-}
+KIT_PLUGIN(features)

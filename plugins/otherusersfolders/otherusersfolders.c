@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define TITLE "names in Open Other User's Folder"
+
 enum column { NAMES, NAMES_A, N_COLUMNS };
 static const uint32_t tags[N_COLUMNS] = {
     [NAMES] = 0x0390101F,   /* Outlook 2003 and later */
@@ -53,7 +55,7 @@ static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, k
                           .id = row->id,
                           .set = set,
                           .n_set = n,
-                          .title = "names in Open Other User's Folder"};
+                          .title = TITLE};
     cpuu_rc rc = failed ? kit_nomem(host, run) : n ? host->change(run, &change, 1, NULL) : CPUU_OK;
     for (int c = 0; c < N_COLUMNS; c++)
         cpuu_buf_free(&bufs[c]);
@@ -91,19 +93,7 @@ static cpuu_rc update_section(const cpuu_host *host, cpuu_run *run, const cpuu_r
 /* Not selected: the list becomes empty. */
 static cpuu_rc empty_section(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
 {
-    uint32_t unset[N_COLUMNS], n = 0;
-    for (int c = 0; c < N_COLUMNS; c++) {
-        if (CPUU_FOUND(&row->values[c]))
-            unset[n++] = tags[c];
-    }
-    cpuu_change change = {.size = sizeof(change),
-                          .verb = CPUU_UPDATE,
-                          .what = CPUU_SECTIONS,
-                          .id = row->id,
-                          .unset = unset,
-                          .n_unset = n,
-                          .title = "names in Open Other User's Folder"};
-    return n ? host->change(run, &change, 1, NULL) : CPUU_OK;
+    return kit_clear(host, run, row, tags, N_COLUMNS, TITLE);
 }
 
 static cpuu_rc CPUU_CALL update(const cpuu_host *host, cpuu_run *run)
@@ -129,10 +119,4 @@ static const cpuu_feature otherusersfolders = {
 };
 
 static const cpuu_feature *const features[] = {&otherusersfolders, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
-                                   "MIT",          features};
-
-const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
-{
-    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
-}
+KIT_PLUGIN(features)

@@ -108,14 +108,8 @@ static cpuu_blob guid_of(const cpuu_value *v, enum column binary, enum column gu
 
 static bool add_row(shortcuts *s, const cpuu_row *row)
 {
-    if (s->count == s->cap) {
-        uint32_t cap = s->cap ? 2 * s->cap : 64;
-        shortcut *p = cpuu_fmt_realloc(s->items, cap * sizeof(*p));
-        if (!p)
-            return false;
-        s->items = p;
-        s->cap = cap;
-    }
+    if (!kit_grow(&s->items, &s->cap, s->count, sizeof(*s->items)))
+        return false;
     shortcut one = {.id = row->id, .v = row->values};
     s->items[s->count++] = one;
     return true;
@@ -392,10 +386,4 @@ PANE(journal, SECTION_JOURNAL, "Journal", "Journal pane")
 
 static const cpuu_feature *const features[] = {&favorites, &calendar, &contacts,
                                                &tasks,     &notes,    &journal, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
-
-const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
-{
-    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
-}
+KIT_PLUGIN(features)

@@ -73,14 +73,8 @@ typedef struct work {
 
 static bool add(favourites *f, const cpuu_row *row)
 {
-    if (f->count == f->cap) {
-        uint32_t cap = f->cap ? 2 * f->cap : 16;
-        favourite *p = cpuu_fmt_realloc(f->items, cap * sizeof(*p));
-        if (!p)
-            return false;
-        f->items = p;
-        f->cap = cap;
-    }
+    if (!kit_grow(&f->items, &f->cap, f->count, sizeof(*f->items)))
+        return false;
     f->items[f->count++] = (favourite){.id = row->id, .v = row->values};
     return true;
 }
@@ -259,10 +253,4 @@ static const cpuu_feature publicfav = {
 };
 
 static const cpuu_feature *const features[] = {&publicfav, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
-                                   "MIT",          features};
-
-const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
-{
-    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
-}
+KIT_PLUGIN(features)

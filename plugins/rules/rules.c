@@ -438,10 +438,4 @@ static const cpuu_feature feature = {
 };
 
 static const cpuu_feature *const features[] = {&feature, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu", "MIT",
-                                   features};
-
-const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
-{
-    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
-}
+KIT_PLUGIN(features)

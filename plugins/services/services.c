@@ -24,6 +24,7 @@ static const uint32_t tags[N_COLUMNS] = {
  * lists are for is inferred). Elements of STORES and ORDER are EntryIDs, of WINDOWS
  * cpuu_window_state. */
 enum remembered { STORES, STORES_2, STORES_3, ORDER, WINDOWS, N_REMEMBERED };
+#define REMEMBERED_TITLE "stores and windows Outlook remembers"
 static const uint32_t remembered_tags[N_REMEMBERED] = {
     [STORES] = 0x039B1102, /* stores that were open, each followed by its Inbox */
     [STORES_2] = 0x044E1102, [STORES_3] = 0x032F1102,
@@ -221,7 +222,7 @@ static cpuu_rc update_remembered(const cpuu_host *host, cpuu_run *run, const cpu
                           .id = row->id,
                           .set = set,
                           .n_set = n,
-                          .title = "stores and windows Outlook remembers"};
+                          .title = REMEMBERED_TITLE};
     if (rc == CPUU_OK)
         report_remembered(host, run, &r);
     if (rc == CPUU_OK && n)
@@ -234,19 +235,7 @@ static cpuu_rc update_remembered(const cpuu_host *host, cpuu_run *run, const cpu
 
 static cpuu_rc forget_remembered(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)
 {
-    uint32_t unset[N_REMEMBERED], n = 0;
-    for (int c = 0; c < N_REMEMBERED; c++) {
-        if (CPUU_FOUND(&row->values[c]))
-            unset[n++] = remembered_tags[c];
-    }
-    cpuu_change change = {.size = sizeof(change),
-                          .verb = CPUU_UPDATE,
-                          .what = CPUU_SECTIONS,
-                          .id = row->id,
-                          .unset = unset,
-                          .n_unset = n,
-                          .title = "stores and windows Outlook remembers"};
-    return n ? host->change(run, &change, 1, NULL) : CPUU_OK;
+    return kit_clear(host, run, row, remembered_tags, N_REMEMBERED, REMEMBERED_TITLE);
 }
 
 /* ---- the verbs ---------------------------------------------------------------------------------
@@ -279,10 +268,4 @@ static const cpuu_feature services = {
 };
 
 static const cpuu_feature *const features[] = {&services, NULL};
-static const cpuu_plugin plugin = {sizeof(plugin), CPUU_ABI_VERSION, "0.1.0", "cpuu",
-                                   "MIT",          features};
-
-const cpuu_plugin *CPUU_CALL cpuu_plugin_query(uint32_t host_abi)
-{
-    return CPUU_ABI_MAJOR(host_abi) == CPUU_ABI_MAJOR(CPUU_ABI_VERSION) ? &plugin : NULL;
-}
+KIT_PLUGIN(features)
