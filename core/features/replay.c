@@ -30,6 +30,7 @@ typedef struct object {
     uint32_t *tags; /* every tag the chain knows */
     uint32_t n_tags;
     cpuu_mail_op read;
+    struct object *listing; /* whose `read` lists the folder this one must be looked for in; NULL */
     bool exists;
     const cpuu_mail_row *now;
     act act;
@@ -299,9 +300,27 @@ static cpuu_rc run_set(replay *p, bool (*pick)(replay *p, object *o, cpuu_mail_o
     return rc;
 }
 
+static bool same_listing(const object *a, const object *b)
+{
+    return a->read.what == b->read.what && cpuu_blob_same(a->read.folder, b->read.folder) &&
+           a->n_tags == b->n_tags && memcmp(a->tags, b->tags, a->n_tags * sizeof(*a->tags)) == 0;
+}
+
+/* Of all that must be looked for in one folder, the first one reads it. */
+static bool is_listed(const replay *p, object *o)
+{
+    for (object *k = p->objects; k != o && !o->listing; k = k->next) {
+        if (k->read.verb && !k->listing && id_unknown(k) && same_listing(k, o))
+            o->listing = k;
+    }
+    return o->listing;
+}
+
 static bool pick_read(replay *p, object *o, cpuu_mail_op *op)
 {
     ask(p, o);
+    if (id_unknown(o) && is_listed(p, o))
+        return false;
     *op = o->read;
     return true;
 }
@@ -356,10 +375,11 @@ static bool content_equals(const object *o, const cpuu_mail_row *row)
  */
 static void find_created(replay *p, object *o)
 {
-    for (size_t i = 0; i < o->read.rows.count && !o->exists; i++) {
-        const cpuu_mail_row *row = &o->read.rows.items[i];
-        if (row->rc < 0 || cpuu_idlist_has(o->oldest->ids, o->oldest->n_ids, row->id) ||
-            claimed(p, o, row->id) || !content_equals(o, row))
+    const cpuu_mail_rows *rows = o->listing ? &o->listing->read.rows : &o->read.rows;
+    for (size_t i = 0; i < rows->count && !o->exists; i++) {
+        const cpuu_mail_row *row = &rows->items[i];
+        if (row->rc < 0 || !content_equals(o, row) ||
+            cpuu_idlist_has(o->oldest->ids, o->oldest->n_ids, row->id) || claimed(p, o, row->id))
             continue;
         o->exists = true;
         o->now = row;

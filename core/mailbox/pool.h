@@ -191,6 +191,7 @@ struct cpuu_work {
     uint32_t row_bytes; /* average seen on the wire */
     uint32_t object_bytes; /* average answer seen for the properties of one object */
     bool is_table, end;
+    unsigned restarts;  /* of the table, from its first row */
     cpuu_lane *held_lane;
     uint32_t held_generation, held_table, held_folder;
 
@@ -268,6 +269,22 @@ void cpuu_box_logon_fill(const cpuu_mailbox *box, cpuu_buf *b, uint8_t slot);
 
 /* FID of a folder that the logon itself tells; false for the others. */
 bool cpuu_box_logon_fid(const cpuu_mailbox *box, uint32_t role, uint64_t *fid);
+
+/* ---- tables.c ----------------------------------------------------------------------------------
+ */
+
+typedef struct cpuu_table cpuu_table;
+typedef struct cpuu_tables { /* tables that several operations of a set ask about */
+    cpuu_table *items;
+    size_t count, cap;
+} cpuu_tables;
+/* False: out of memory. What it keeps points to what the operations point to. */
+bool cpuu_tables_find(cpuu_tables *all, const cpuu_mail_op *ops, size_t n);
+/* What to run for operation `index`: itself, the reading of its table, or nothing (NULL). */
+cpuu_mail_op *cpuu_tables_op(const cpuu_tables *all, cpuu_mail_op *op, size_t index);
+/* The tables were read: everybody's rows. */
+void cpuu_tables_answer(const cpuu_tables *all, cpuu_mail_op *ops, size_t n);
+void cpuu_tables_free(cpuu_tables *all);
 
 /* ---- ahead.c -----------------------------------------------------------------------------------
  */

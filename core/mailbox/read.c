@@ -22,6 +22,7 @@
 #define ROW_GUESS     48u /* bytes of a variable column, until rows were seen */
 #define MAX_ROWS      0x7fff
 #define AGAIN_BYTES   1500u /* expected size of a value that was cut */
+#define MAX_RESTARTS  20u   /* of a table that cannot be entered in the middle */
 #define ALL_BYTES     3000u /* and of an object's properties together */
 
 /* All columns of a rules or permissions table, for n_tags 0: [MS-OXORULE] 2.2.1.3.1,
@@ -538,6 +539,8 @@ static void table_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     bool held = held_here(w, lane);
     /* SeekRow is not for these tables ([MS-OXCTABL] 2.2.2.8): from the beginning again. */
     if (!held && is_short_table(w)) {
+        if (w->pos && ++w->restarts > MAX_RESTARTS)
+            cpuu_work_fail(w, CPUU_E_TOOBIG, "a table was lost %u times before its end", w->restarts);
         w->pos = 0;
         w->n_rows = 0;
         w->scanned = 0;

@@ -367,6 +367,7 @@ void cpuu_work_free(cpuu_work *w)
 cpuu_rc cpuu_mail_run(cpuu_mail *mail, cpuu_mail_op *ops, size_t n, cpuu_error *err)
 {
     cpuu_work *works = cpuu_calloc(n ? n : 1, sizeof(*works));
+    cpuu_tables tables = {0};
     cpuu_rc rc;
     for (size_t i = 0; i < n; i++) {
         op_reset(&ops[i]);
@@ -382,15 +383,19 @@ cpuu_rc cpuu_mail_run(cpuu_mail *mail, cpuu_mail_op *ops, size_t n, cpuu_error *
     mail->fatal = CPUU_OK;
     mail->works_left = 0;
     revive(mail);
-    rc = start_lookups(ops, n, err);
-    for (size_t i = 0; i < n && rc == CPUU_OK; i++)
-        if (ops[i].rc >= 0 && ops[i].verb != CPUU_MAIL_LOOKUP)
-            cpuu_work_begin(&works[i], &ops[i], NULL);
+    rc = cpuu_tables_find(&tables, ops, n) ? start_lookups(ops, n, err) : cpuu_nomem(err);
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
+        cpuu_mail_op *op = cpuu_tables_op(&tables, &ops[i], i);
+        if (op && op->rc >= 0 && op->verb != CPUU_MAIL_LOOKUP)
+            cpuu_work_begin(&works[i], op, NULL);
+    }
     if (rc == CPUU_OK)
         rc = cpuu_mail_drive(mail, err);
+    cpuu_tables_answer(&tables, ops, n);
     for (size_t i = 0; i < n; i++)
         if (works[i].op)
             cpuu_work_free(&works[i]);
+    cpuu_tables_free(&tables);
     cpuu_free(works);
     return rc;
 }

@@ -212,7 +212,7 @@ static cpuu_rc hex_bytes(parser *t, cpuu_buf *out)
     if (at_line_end(t) || *t->p == ';')
         return CPUU_OK;
     do {
-        uint32_t byte;
+        uint32_t byte = 0;
         skip_continuations(t);
         cpuu_rc rc = number(t, 2, &byte);
         if (rc != CPUU_OK)

@@ -521,7 +521,7 @@ bool lab_load(lab *l, const char *path, char *err, size_t err_size)
 {
     cpuu_error e = CPUU_ERROR_INIT;
     cpuu_buf b;
-    cpuu_buf_init(&b, 16u << 20);
+    cpuu_buf_init(&b, 64u << 20);
     bool ok = cpuu_file_read(path, &b, NULL, &e) >= 0 && cpuu_buf_u8(&b, 0);
     if (ok)
         ok = lab_load_text(l, path, (char *)b.data, err, err_size);

@@ -4,7 +4,7 @@
 
 #include "tests/lab/lab.h"
 
-#define CONTENT_MAX_WORDS 512
+#define CONTENT_MAX_WORDS 65536
 
 typedef struct content_line {
     unsigned number;

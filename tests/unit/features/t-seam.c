@@ -455,6 +455,29 @@ static cpuu_rc rules(const cpuu_host *h, cpuu_run *run)
     return h->change(run, &c, 1, NULL);
 }
 
+/* The server gives no id to a rule that is made: undo must look for each of them. */
+static cpuu_rc many_rules(const cpuu_host *h, cpuu_run *run)
+{
+    cpuu_rows *rows = NULL;
+    cpuu_row row = {.size = sizeof(row)};
+    cpuu_rc rc = h->read(run, &READS[2], 1, &rows);
+    if (rc < 0 || !find(h, rows, 6, "Projects to their folder", &row))
+        return h->fail(run, CPUU_E_NOTFOUND, "find the rule", "source");
+    for (unsigned i = 0; i < 300 && rc == CPUU_OK; i++) {
+        char name[40];
+        cpuu_change c = change_of(CPUU_CREATE, CPUU_RULES, CPUU_ROLE_INBOX, "One of many");
+        cpuu_value set[9];
+        snprintf(name, sizeof(name), "rule %u", i);
+        for (uint32_t k = 0; k < 9; k++) {
+            if (CPUU_FOUND(&row.values[k]))
+                set[c.n_set++] = k == 6 ? text_value(row.values[k].tag, name) : row.values[k];
+        }
+        c.set = set;
+        rc = h->change(run, &c, 1, NULL);
+    }
+    return rc;
+}
+
 static cpuu_rc permissions(const cpuu_host *h, cpuu_run *run)
 {
     static const uint32_t tags[] = {0x66730003u, 0x6672001Fu}; /* MemberRights, MemberName */
@@ -504,6 +527,11 @@ static void undo_ok(void)
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
+static uint64_t trips(void)
+{
+    return lab_find_org(model, "target")->stats.executes;
+}
+
 static void undone(cpuu_rc (*what)(const cpuu_host *h, cpuu_run *run))
 {
     open_journal();
@@ -535,6 +563,22 @@ END_TEST
 START_TEST(rules_come_back)
 {
     undone(rules);
+}
+END_TEST
+
+START_TEST(many_rules_come_back_in_few_requests)
+{
+    open_journal();
+    scenario = many_rules;
+    const uint64_t start = trips();
+    update_ok();
+    /* rules go in as many requests as their bytes need */
+    ck_assert_msg(trips() - start <= 16, "%u requests", (unsigned)(trips() - start));
+    const uint64_t undo = trips();
+    undo_ok();
+    ck_assert_msg(trips() - undo <= 8, "%u requests", (unsigned)(trips() - undo));
+    mailbox_is(before);
+    ck_assert_msg(!strchr(reported, '!'), "%s", reported);
 }
 END_TEST
 
@@ -676,11 +720,6 @@ START_TEST(a_later_feature_sees_what_an_earlier_one_wrote)
     ck_assert(second_saw);
 }
 END_TEST
-
-static uint64_t trips(void)
-{
-    return lab_find_org(model, "target")->stats.executes;
-}
 
 START_TEST(a_feature_costs_few_round_trips)
 {
@@ -854,6 +893,7 @@ int main(void)
     tcase_add_test(t, shortcuts_come_back);
     tcase_add_test(t, folders_come_back);
     tcase_add_test(t, rules_come_back);
+    tcase_add_test(t, many_rules_come_back_in_few_requests);
     tcase_add_test(t, permissions_come_back);
     tcase_add_test(t, everything_comes_back);
     tcase_add_test(t, a_failed_feature_is_taken_back_at_once);

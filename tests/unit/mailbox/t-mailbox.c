@@ -678,6 +678,75 @@ START_TEST(rules_and_permissions_are_changed_one_by_one)
 }
 END_TEST
 
+static void add_rules(lab_folder *f, unsigned n)
+{
+    pthread_mutex_lock(&model->lock);
+    for (unsigned i = 0; i < n; i++) {
+        char name[40];
+        uint8_t condition[9] = {8}; /* Exist, [MS-OXCDATA] 2.12.7 */
+        lab_rule *rule = lab_rule_new(f);
+        snprintf(name, sizeof(name), "rule %04u", i);
+        lab_props_set_u32(&rule->props, 0x66760003, i);
+        lab_props_set_text(&rule->props, 0x6682, name);
+        lab_props_set(&rule->props, 0x667900FD, condition, sizeof(condition));
+    }
+    pthread_mutex_unlock(&model->lock);
+}
+
+/* Each rule asked for on its own, as who compares before a change does. */
+START_TEST(all_who_ask_about_one_table_share_its_reading)
+{
+    enum { N = 400 };
+    static const uint32_t tags[] = {0x6682001f, 0x66760003, 0x7ffe001f}, few[] = {0x66760003};
+    static const uint8_t gone[8] = {1, 2, 3};
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", false);
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    add_rules(inbox, N);
+    cpuu_mail_op list = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_RULES,
+                         .role = CPUU_ROLE_INBOX, .tags = tags, .n_tags = 3};
+    run_ok(&list, 1);
+    const size_t n = list.rows.count;
+    ck_assert_uint_ge(n, N);
+    cpuu_mail_op *ops = calloc(n + 3, sizeof(*ops));
+    const cpuu_blob missing = {gone, sizeof(gone)};
+    for (size_t i = 0; i < n + 3; i++) {
+        ops[i] = list;
+        ops[i].ids = i < n ? &list.rows.items[n - 1 - i].id : &missing;
+        ops[i].n_ids = 1;
+    }
+    ops[n + 1].tags = few; /* another question: a reading of its own */
+    ops[n + 1].n_tags = 1;
+    ops[n + 1].ids = &list.rows.items[0].id;
+    ops[n + 2].what = CPUU_PERMISSIONS;
+    uint64_t before = executes("target");
+    run_ok(ops, n + 3);
+    ck_assert_msg(executes("target") - before <= 4, "%llu Executes",
+                  (unsigned long long)(executes("target") - before));
+    for (size_t i = 0; i < n; i++) {
+        const cpuu_mail_row *want = &list.rows.items[n - 1 - i], *row = ops[i].rows.items;
+        ck_assert_uint_eq(ops[i].rows.count, 1);
+        ck_assert_int_eq(row->rc, CPUU_OK);
+        ck_assert_mem_eq(row->id.data, want->id.data, 8);
+        ck_assert_uint_eq(row->n_values, 3);
+        ck_assert_uint_eq(row->values[0].size, want->values[0].size);
+        ck_assert_mem_eq(row->values[0].data, want->values[0].data, row->values[0].size);
+        ck_assert_mem_eq(row->values[1].data, want->values[1].data, 4);
+        ck_assert(!CPUU_FOUND(&row->values[2]));
+    }
+    ck_assert_int_eq(ops[n].rows.items[0].rc, CPUU_E_NOTFOUND);
+    ck_assert_uint_eq(ops[n].rows.items[0].n_values, 3);
+    ck_assert(!CPUU_FOUND(&ops[n].rows.items[0].values[0]));
+    ck_assert_uint_eq(ops[n + 1].rows.items[0].n_values, 1);
+    ck_assert_mem_eq(ops[n + 1].rows.items[0].values[0].data, list.rows.items[0].values[1].data, 4);
+    ck_assert_int_eq(ops[n + 2].rows.items[0].rc, CPUU_E_NOTFOUND);
+    for (size_t i = 0; i < n + 3; i++)
+        cpuu_mail_op_clear(&ops[i]);
+    cpuu_mail_op_clear(&list);
+    free(ops);
+}
+END_TEST
+
 START_TEST(folders_are_created_renamed_and_deleted_unless_something_is_in_them)
 {
     static account a;
@@ -1555,6 +1624,7 @@ int main(void)
         a_message_whose_property_is_refused_does_not_stay,
         large_values_go_and_come_by_stream,
         rules_and_permissions_are_changed_one_by_one,
+        all_who_ask_about_one_table_share_its_reading,
         folders_are_created_renamed_and_deleted_unless_something_is_in_them,
         names_become_ids_of_this_mailbox_and_back,
         people_are_found_by_exact_addresses_only,
