@@ -162,12 +162,24 @@ static cpuu_rc check_dn(cpuu_job *job, const char *side, const char *where, cons
                      strcmp(side, "source") == 0 ? "Source" : "Target");
 }
 
+/* Where an administrator named the target's host, it is asked how it authenticates while the source
+ * is being asked who the mailbox is. */
+static void learn_target(cpuu_job *job)
+{
+    const char *url = job->e->settings->autodiscover_target_url;
+    const cpuu_credentials *c = credentials(job->e, true);
+    if (url && c->user)
+        cpuu_http_learn(job->e->http, url, c);
+}
+
 cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_error *err)
 {
     cpuu_connection *c = &job->c;
     cpuu_rc rc = prepare(job, false, err);
-    if (rc == CPUU_OK)
+    if (rc == CPUU_OK) {
+        learn_target(job);
         rc = discover(job, false, job->source_smtp, &c->source_ad, err);
+    }
     if (rc == CPUU_OK)
         rc = check_dn(job, "source", "profile", c->source_ad.legacy_dn, account->legacy_dn, err);
     if (rc == CPUU_OK)
@@ -180,8 +192,14 @@ cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_err
                       true, &c->source, err);
     if (rc != CPUU_OK)
         return cpuu_job_fail(job, CPUU_PROFILE_IS_UNABLE_OPEN_DEFSTORE, CPUU_EXIT_SWITCH_ERR, err);
+    if ((job->e->links & CPUU_LINK_NAME) && c->source_endpoint.nspi_url &&
+        cpuu_mail_directory(c->mail, &c->source_endpoint, &c->source_directory, NULL) == CPUU_OK)
+        cpuu_directory_ahead(c->source_directory);
     return CPUU_OK;
 }
+
+/* Links whose people the target's address book is asked for. */
+#define WHO (CPUU_LINK_EX_DN | CPUU_LINK_SMTP | CPUU_LINK_SEARCH_KEY | CPUU_LINK_NAME)
 
 cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err)
 {
@@ -210,12 +228,20 @@ cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err)
     if (c->target_endpoint.nspi_url &&
         cpuu_mail_directory(c->mail, &c->target_endpoint, &c->directory, &why) < 0)
         cpuu_logf(job->e->log, CPUU_LV_WARNING, "Cannot open the target address book: %s", why.text);
+    if (c->directory && update && (job->e->links & WHO))
+        cpuu_directory_ahead(c->directory);
     return CPUU_OK;
 }
 
-void cpuu_connection_close(cpuu_connection *c)
+/* The answers to the Disconnects may come while the next profile is being worked on. */
+void cpuu_connection_close(cpuu_engine *e, cpuu_connection *c)
 {
-    cpuu_mail_free(c->mail);
+    if (c->mail) {
+        cpuu_http_on_beat(e->http, NULL, NULL);
+        cpuu_mail_leave(c->mail);
+        cpuu_mail_free(e->leaving);
+        e->leaving = c->mail;
+    }
     cpuu_autodiscover_result_free(&c->source_ad);
     cpuu_autodiscover_result_free(&c->target_ad);
     memset(c, 0, sizeof(*c));

@@ -43,7 +43,7 @@ cpuu_rc cpuu_job_open(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root *ro
 void cpuu_job_close(cpuu_job *job)
 {
     cpuu_translate_free(job->translate);
-    cpuu_connection_close(&job->c);
+    cpuu_connection_close(job->e, &job->c);
     cpuu_journal_close(job->journal);
     cpuu_profile_free(job->profile);
     cpuu_reg_close(job->view);

@@ -20,11 +20,12 @@ typedef struct cpuu_engine { /* a run */
     cpuu_log *log;
     const volatile sig_atomic_t *stop;
     cpuu_plugins *plugins;    /* NULL until a profile needs them */
-    uint32_t needs;           /* CPUU_NEED_* of the selected features */
+    uint32_t needs, links;    /* CPUU_NEED_*, CPUU_LINK_* of the selected features */
     bool fatal;               /* the run cannot go on: fatal_error says why */
     cpuu_error fatal_error;
     cpuu_mapping *mapping;    /* NULL = none */
     cpuu_http *http;          /* NULL until the first request */
+    cpuu_mail *leaving;       /* of the profile before, on its way out; NULL = none */
     bool source_credentials, target_credentials; /* already asked for */
     char *source_account_dn, *target_account_dn; /* of the authenticated accounts, when not the
                                                   * mailbox owners; in arena */
@@ -37,6 +38,7 @@ typedef struct cpuu_connection { /* to the mailboxes of one profile */
     cpuu_endpoint source_endpoint, target_endpoint;
     cpuu_mailbox *source, *target; /* owned by mail */
     cpuu_directory *directory;     /* of the target; NULL = none */
+    cpuu_directory *source_directory; /* NULL = not opened in advance */
     struct cpuu_guess *guesses;    /* colleagues, see ahead.c; in the job's arena */
     size_t n_guesses;
 } cpuu_connection;
@@ -103,7 +105,7 @@ cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_err
 /* Target mailbox of job->target_*, writable; checks the right to write. update: the features will
  * read it, as opposed to what an undo does. */
 cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err);
-void cpuu_connection_close(cpuu_connection *c);
+void cpuu_connection_close(cpuu_engine *e, cpuu_connection *c);
 
 /* ---- ahead.c --------------------------------------------------------------------------------- */
 

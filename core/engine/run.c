@@ -247,6 +247,7 @@ static cpuu_rc select_features(cpuu_engine *e, cpuu_error *err)
         return cpuu_nomem(err);
     cpuu_plugins_select(e->plugins, e->settings, selected);
     e->needs = cpuu_plugins_needs(e->plugins, selected);
+    e->links = cpuu_plugins_links(e->plugins, selected);
     cpuu_free(selected);
     return CPUU_OK;
 }
@@ -300,6 +301,7 @@ cpuu_rc cpuu_engine_run(cpuu_settings *s, cpuu_report *r, cpuu_error *err)
         *err = e.fatal_error;
         rc = err->rc;
     }
+    cpuu_mail_free(e.leaving);
     cpuu_http_free(e.http);
     cpuu_mapping_free(e.mapping);
     cpuu_plugins_free(e.plugins);

@@ -261,7 +261,7 @@ static cpuu_rc start_afresh(cpuu_job *job, cpuu_error *err)
 {
     cpuu_edits_truncate(&job->edits, 0);
     job->source_smtp = job->source_dn = job->target_smtp = job->target_dn = job->target_name = NULL;
-    cpuu_connection_close(&job->c);
+    cpuu_connection_close(job->e, &job->c);
     return cpuu_job_reload(job, err);
 }
 

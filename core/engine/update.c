@@ -107,6 +107,7 @@ static cpuu_rc open_translate(cpuu_job *job, cpuu_error *err)
         .source = job->c.source,
         .target = job->c.target,
         .target_directory = job->c.directory,
+        .source_directory = job->c.source_directory,
         .source_endpoint = job->c.source ? &job->c.source_endpoint : NULL,
         .target_endpoint = job->c.target ? &job->c.target_endpoint : NULL,
         .mapping = job->e->mapping,

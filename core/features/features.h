@@ -38,6 +38,8 @@ const cpuu_feature *cpuu_plugins_feature(const cpuu_plugins *p, size_t index,
 void cpuu_plugins_select(const cpuu_plugins *p, const cpuu_settings *s, bool *selected);
 /* CPUU_NEED_* of the features that will run (or whose skip() will). */
 uint32_t cpuu_plugins_needs(const cpuu_plugins *p, const bool *selected);
+/* CPUU_LINK_* kinds that the features that will run translate. */
+uint32_t cpuu_plugins_links(const cpuu_plugins *p, const bool *selected);
 
 /* ---- what features work on ------------------------------------------------------------------- */
 

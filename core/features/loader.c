@@ -389,6 +389,14 @@ void cpuu_plugins_select(const cpuu_plugins *p, const cpuu_settings *s, bool *se
     }
 }
 
+uint32_t cpuu_plugins_links(const cpuu_plugins *p, const bool *selected)
+{
+    uint32_t links = 0;
+    for (size_t i = 0; i < p->count; i++)
+        links |= selected[i] ? p->items[i].feature->links : 0;
+    return links;
+}
+
 uint32_t cpuu_plugins_needs(const cpuu_plugins *p, const bool *selected)
 {
     uint32_t needs = 0;

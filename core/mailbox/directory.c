@@ -245,8 +245,9 @@ static void fail_all(cpuu_directory *d, const cpuu_error *err)
         op->error = *err;
         op->rc = err->rc < 0 ? err->rc : CPUU_E_FAILED;
     }
-    d->n_all = 0;
-    d->phase = IDLE;
+    d->n_all = d->n_chosen = 0;
+    if (!d->session || !cpuu_session_busy(d->session)) /* else it is being bound */
+        d->phase = IDLE;
 }
 
 static void bind(cpuu_directory *d)
@@ -472,12 +473,13 @@ void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n)
             fail_all(d, &err);
             return;
         }
-    step(d);
+    if (d->phase == IDLE) /* else it is being bound */
+        step(d);
 }
 
 bool cpuu_directory_idle(const cpuu_directory *d)
 {
-    return d->phase == IDLE;
+    return d->phase == IDLE || (d->phase == BINDING && d->n_all == 0);
 }
 
 void cpuu_directory_finish(cpuu_directory *d, const cpuu_error *err)
@@ -493,6 +495,18 @@ void cpuu_directory_leave(cpuu_directory *d)
     cpuu_nspi_unbind(&d->body);
     call_begin(d, LEAVING);
     cpuu_session_disconnect(d->session, &d->call);
+}
+
+cpuu_call *cpuu_directory_call(cpuu_directory *d)
+{
+    return &d->call;
+}
+
+/* Ready for the first question, which will not have to wait for the Bind. */
+void cpuu_directory_ahead(cpuu_directory *d)
+{
+    if (d->phase == IDLE && !d->session)
+        bind(d);
 }
 
 cpuu_directory *cpuu_directory_next(const cpuu_directory *d)

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define GOODBYE_MS 50 /* for Disconnects to be answered; what takes longer is not waited for */
+
 /* ---- pool --------------------------------------------------------------------------------------
  */
 
@@ -44,27 +46,49 @@ static void left(cpuu_call *call)
     cpuu_call_clear(call);
 }
 
+bool cpuu_mail_under_way(const cpuu_mail *mail)
+{
+    bool any = false;
+    for (const cpuu_mailbox *box = mail->boxes; box; box = box->next)
+        for (uint32_t i = 0; i < CPUU_MAX_LANES; i++)
+            any = any || cpuu_http_is_under_way(mail->http, &box->lanes[i].call.http);
+    for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
+        any = any || cpuu_http_is_under_way(mail->http, &cpuu_directory_call(d)->http);
+    return any;
+}
+
+static void cancel_all(cpuu_mail *mail)
+{
+    for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
+        for (uint32_t i = 0; i < CPUU_MAX_LANES; i++)
+            cpuu_http_cancel(mail->http, &box->lanes[i].call.http);
+    for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
+        cpuu_http_cancel(mail->http, &cpuu_directory_call(d)->http);
+}
+
 /* Ends what was begun ahead of time and is not wanted any more. */
 static void end_background(cpuu_mail *mail)
 {
     cpuu_error why = CPUU_ERROR_INIT;
-    bool any = false;
     mail->fatal = cpuu_fail(&why, CPUU_E_STOP, "not needed any more");
+    cancel_all(mail);
     for (cpuu_mailbox *box = mail->boxes; box; box = box->next) {
         cpuu_box_drop(box, &why);
-        for (uint32_t i = 0; i < CPUU_MAX_LANES; i++)
-            any = any || (box->lanes[i].session && cpuu_session_busy(box->lanes[i].session));
+        cpuu_ahead_free(box);
     }
-    if (any)
-        cpuu_http_drive(mail->http, NULL);
-    for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
-        cpuu_box_drop(box, &why);
 }
 
-/* Disconnects whatever is still connected, all at once, and does not care about the answers. */
-static void leave_all(cpuu_mail *mail)
+static bool is_over(void *user)
 {
-    bool any = false;
+    return !cpuu_mail_under_way(user);
+}
+
+void cpuu_mail_leave(cpuu_mail *mail)
+{
+    if (!mail || mail->left)
+        return;
+    mail->left = true;
+    end_background(mail);
     for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
         for (uint32_t i = 0; i < CPUU_MAX_LANES; i++) {
             cpuu_lane *lane = &box->lanes[i];
@@ -74,22 +98,19 @@ static void leave_all(cpuu_mail *mail)
             memset(&lane->call, 0, sizeof(lane->call));
             lane->call.on_done = left;
             cpuu_session_disconnect(lane->session, &lane->call);
-            any = true;
         }
-    for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d)) {
+    for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
         cpuu_directory_leave(d);
-        any = true;
-    }
-    if (any)
-        cpuu_http_drive(mail->http, NULL);
+    cpuu_http_drive_for(mail->http, 0, is_over, mail, NULL);
 }
 
 void cpuu_mail_free(cpuu_mail *mail)
 {
     if (!mail)
         return;
-    end_background(mail);
-    leave_all(mail);
+    cpuu_mail_leave(mail);
+    cpuu_http_drive_for(mail->http, GOODBYE_MS, is_over, mail, NULL);
+    cancel_all(mail);
     while (mail->boxes) {
         cpuu_mailbox *box = mail->boxes;
         mail->boxes = box->next;

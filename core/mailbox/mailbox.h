@@ -34,7 +34,12 @@ typedef struct cpuu_mail_options {
 
 cpuu_rc cpuu_mail_new(cpuu_http *http, const cpuu_mail_options *options, cpuu_log *log,
                       cpuu_mail **out, cpuu_error *err);
-/* Disconnects politely (best effort, bounded time) and frees everything opened through it. */
+/* Takes leave of the servers: drops what nobody waits for and sends the Disconnects, whose answers
+ * come or not while something else is driven. Nothing else may be done with it but to free it;
+ * endpoints may go, credentials may not. */
+void cpuu_mail_leave(cpuu_mail *mail);
+/* Leaves, if that was not done, waits a moment (50 ms) for the answers that have not come, and
+ * frees everything opened through it. */
 void cpuu_mail_free(cpuu_mail *mail);
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -98,6 +103,8 @@ bool cpuu_mailbox_fid_of_folder(const cpuu_mailbox *box, cpuu_blob eid, uint8_t 
 /* The directory of an organisation; opened lazily by the first lookup. Owned by the pool. */
 cpuu_rc cpuu_mail_directory(cpuu_mail *mail, const cpuu_endpoint *endpoint, cpuu_directory **out,
                             cpuu_error *err);
+/* Somebody will probably be looked up: binds it in the background. */
+void cpuu_directory_ahead(cpuu_directory *directory);
 
 /* ---- operations ------------------------------------------------------------------------------ */
 

@@ -866,11 +866,8 @@ static void drop_all(cpuu_mail *mail, const cpuu_error *err)
 }
 
 /* Everything somebody waits for is there: what is read ahead of time is not waited for. */
-static bool have_all(void *user)
+static bool have_all(const cpuu_mail *mail)
 {
-    const cpuu_mail *mail = user;
-    if (mail->fatal != CPUU_OK)
-        return false; /* everything under way is to end */
     if (mail->works_left)
         return false;
     for (const cpuu_mailbox *box = mail->boxes; box; box = box->next)
@@ -882,6 +879,16 @@ static bool have_all(void *user)
     return true;
 }
 
+/* When all is to end, all of it has; else everything is there, or a lane's pause is over, which
+ * does not wait for requests that have nothing to do with it. */
+static bool have_enough(void *user)
+{
+    const cpuu_mail *mail = user;
+    if (mail->fatal != CPUU_OK)
+        return !cpuu_mail_under_way(mail);
+    return have_all(mail) || next_wake(mail) == 0;
+}
+
 cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err)
 {
     cpuu_error why = CPUU_ERROR_INIT;
@@ -889,7 +896,7 @@ cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err)
         if (mail->fatal == CPUU_OK)
             for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
                 cpuu_box_schedule(box);
-        cpuu_rc rc = cpuu_http_drive_until(mail->http, have_all, mail, &why);
+        cpuu_rc rc = cpuu_http_drive_until(mail->http, have_enough, mail, &why);
         if (rc < 0 && mail->fatal == CPUU_OK)
             mail->fatal = rc;
         if (mail->fatal != CPUU_OK)

@@ -147,6 +147,7 @@ struct cpuu_mail {
     cpuu_rop_answer answer;  /* one at a time: everything runs on one thread */
     uint8_t client_guid[16]; /* X-ClientInfo: one for all contexts, each with its number */
     uint32_t contexts;
+    bool left;         /* cpuu_mail_leave() was called */
     size_t works_left; /* operations of cpuu_mail_run() without a result */
     cpuu_rc fatal; /* CPUU_E_NOMEM or CPUU_E_STOP: everything ends */
 };
@@ -205,6 +206,8 @@ struct cpuu_work {
 
 cpuu_unit *cpuu_unit_new(cpuu_mailbox *box, cpuu_work *work, const cpuu_unit_class *cls);
 void cpuu_unit_queue(cpuu_unit *u); /* at the end */
+/* A request of the pool's own is; others that share the HTTP client do not count. */
+bool cpuu_mail_under_way(const cpuu_mail *mail);
 /* Starts whatever can be started. */
 void cpuu_box_schedule(cpuu_mailbox *box);
 /* Until everything somebody waits for is there, or the pool is stopped. */
@@ -307,6 +310,7 @@ void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n);
 bool cpuu_directory_idle(const cpuu_directory *d);
 void cpuu_directory_finish(cpuu_directory *d, const cpuu_error *err); /* fails what is left */
 void cpuu_directory_leave(cpuu_directory *d);
+cpuu_call *cpuu_directory_call(cpuu_directory *d);
 void cpuu_directory_free(cpuu_directory *d);
 cpuu_directory *cpuu_directory_next(const cpuu_directory *d);
 

@@ -34,6 +34,7 @@ typedef struct host {
     struct host *next;
     char *origin; /* "https://name:port" */
     unsigned long scheme; /* CURLAUTH_*; 0 = not known yet */
+    bool asked;           /* by cpuu_http_learn(): once is enough */
 } host;
 
 typedef struct pool {
@@ -58,6 +59,7 @@ typedef struct cpuu_http_transfer {
     size_t body_pos;      /* bytes of the body libcurl has taken */
     bool challenged;      /* a 401 or 407 came after the body was sent: it may be sent again */
     bool repeated;        /* libcurl tried to send it again without that */
+    bool asked_anew;      /* with the scheme that a 401 offered: that happens once */
     bool too_big;
     char text[CURL_ERROR_SIZE];
 } transfer;
@@ -156,13 +158,23 @@ cpuu_rc cpuu_http_new(const cpuu_http_options *options, cpuu_log *log, cpuu_http
 }
 
 static void free_transfer(transfer *t);
+static void free_learning(cpuu_http_request *req);
 
 void cpuu_http_free(cpuu_http *http)
 {
     if (!http)
         return;
-    while (http->active)
+    while (http->active) {
+        cpuu_http_request *req = http->active->req;
         free_transfer(http->active);
+        if (req->only_learns)
+            free_learning(req);
+    }
+    for (cpuu_http_request *req = http->failed, *next; req; req = next) {
+        next = req->next_failed;
+        if (req->only_learns)
+            free_learning(req);
+    }
     while (http->pools) {
         pool *p = http->pools;
         http->pools = p->next;
@@ -458,6 +470,10 @@ static CURLcode set_limits(CURL *e, const cpuu_http *http, const transfer *t)
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
     curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* at least */
+#if LIBCURL_VERSION_NUM >= 0x075700
+    if (t->req->only_learns) /* nobody waits for a name server on its account */
+        curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+#endif
     CURLcode c = curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, t->secure ? "https" : "http");
     if (c == CURLE_OK)
         c = curl_easy_setopt(e, CURLOPT_USERAGENT, http->user_agent);
@@ -525,14 +541,17 @@ static cpuu_rc prepare(transfer *t)
                          "credentials are not sent to %s: only over https, unless "
                          "AllowInsecureHTTP is set",
                          t->origin);
-    if (cpuu_fault_fail("request")) {
-        req->curl_code = CURLE_COULDNT_CONNECT;
-        return cpuu_fail(&req->error, CPUU_E_NETWORK, "cannot connect to %s", t->place);
-    }
     t->pool = get_pool(http, req->credentials);
     t->host = t->pool ? get_host(t->pool, t->origin) : NULL;
     if (!t->host)
         return cpuu_nomem(&req->error);
+    if (req->only_learns && (t->host->scheme || t->host->asked))
+        return cpuu_fail(&req->error, CPUU_E_STOP, "there is nothing to learn");
+    t->host->asked |= req->only_learns;
+    if (cpuu_fault_fail("request")) {
+        req->curl_code = CURLE_COULDNT_CONNECT;
+        return cpuu_fail(&req->error, CPUU_E_NETWORK, "cannot connect to %s", t->place);
+    }
     rc = build_headers(t);
     if (rc < 0)
         return rc;
@@ -646,19 +665,23 @@ static void explain(transfer *t, CURLcode code)
     }
 }
 
-/* After a 401 to an attempt without authentication: the same request again, with the scheme that
- * the server offers. False when the 401 stands. */
+/* After a 401 to an attempt without authentication, or with a scheme that was known and is not what
+ * this URL of the host takes: the same request again, with the scheme that the server offers. False
+ * when the 401 stands. */
 static bool authenticate(transfer *t)
 {
     if (t->req->status != 401 || !t->req->credentials)
         return false;
-    if (t->scheme) {
+    unsigned long scheme = choose_scheme(t->http, t->pool, offered_schemes(t->req));
+    if (t->scheme && (!scheme || scheme == t->scheme || t->asked_anew)) {
         t->host->scheme = 0; /* refused; ask again next time */
         return false;
     }
-    if (!t->host->scheme)
-        t->host->scheme = choose_scheme(t->http, t->pool, offered_schemes(t->req));
-    if (!t->host->scheme) {
+    t->asked_anew = true;
+    t->host->scheme = scheme;
+    if (t->req->only_learns)
+        return false;
+    if (!scheme) {
         cpuu_logf(t->http->log, CPUU_LV_WARNING,
                   "%s offers no way to authenticate that can be used with %s", t->place,
                   t->pool->user ? "a user name and password" : "the ticket of the logged-in user");
@@ -671,26 +694,46 @@ static bool authenticate(transfer *t)
     return true;
 }
 
+/* A request without the owner that others have. */
+static void free_learning(cpuu_http_request *req)
+{
+    cpuu_http_request_clear(req);
+    cpuu_free((char *)(uintptr_t)req->url);
+    cpuu_free(req);
+}
+
+static void end_request(cpuu_http_request *req)
+{
+    if (req->only_learns)
+        free_learning(req);
+    else
+        req->on_done(req);
+}
+
 static void deliver(transfer *t)
 {
     cpuu_http_request *req = t->req;
     free_transfer(t);
-    req->on_done(req);
+    end_request(req);
+}
+
+static const char *type_of(const cpuu_http_request *req)
+{
+    for (size_t i = 0; i < req->n_headers; i++) {
+        if (cpuu_caseeq(req->headers[i].name, "X-RequestType"))
+            return req->headers[i].value;
+    }
+    return "";
 }
 
 /* One line for each answer, for who has to find out where the time goes. */
 static void trace(const transfer *t, long status)
 {
     const cpuu_http_request *req = t->req;
-    const char *what = "";
     curl_off_t us = 0;
-    for (size_t i = 0; i < req->n_headers; i++) {
-        if (cpuu_caseeq(req->headers[i].name, "X-RequestType"))
-            what = req->headers[i].value;
-    }
     curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &us);
     cpuu_logf(t->http->log, CPUU_LV_TRACE, "HTTP %s %s %s: %ld, %zu bytes sent, %zu received, %lld ms",
-              req->method, req->url, what, status, req->body_size, req->response.size,
+              req->method, req->url, type_of(req), status, req->body_size, req->response.size,
               (long long)us / 1000);
 }
 
@@ -721,7 +764,7 @@ static bool deliver_unstarted(cpuu_http *http)
         cpuu_http_request *req = failed;
         failed = req->next_failed;
         any = true;
-        req->on_done(req);
+        end_request(req);
     }
     for (transfer *t = http->active; t;) {
         if (t->easy) {
@@ -768,39 +811,110 @@ static void abort_all(cpuu_http *http)
     http->stopping = false;
 }
 
-static cpuu_rc turn(cpuu_http *http, cpuu_error *err)
+static cpuu_rc turn(cpuu_http *http, bool *any, cpuu_error *err)
 {
     int running;
-    bool any = deliver_unstarted(http);
+    *any = deliver_unstarted(http);
     if (curl_multi_perform(http->multi, &running) != CURLM_OK)
         return cpuu_fail(err, CPUU_E_FAILED, "libcurl cannot go on with the requests");
     if (deliver_finished(http))
-        any = true;
+        *any = true;
     if (http->beat && http->beat(http->beat_user) < 0)
         return cpuu_fail(err, CPUU_E_STOP, "stopped");
-    if (!any)
-        curl_multi_poll(http->multi, NULL, 0, POLL_MS, NULL);
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_http_drive_until(cpuu_http *http, bool (*enough)(void *user), void *user,
-                              cpuu_error *err)
+static cpuu_rc drive(cpuu_http *http, int64_t until, bool (*enough)(void *user), void *user,
+                     cpuu_error *err)
 {
     cpuu_rc rc = CPUU_OK;
+    bool any = true;
     if (http->driving)
         return cpuu_fail(err, CPUU_E_FAILED, "requests are being driven already");
     http->driving = true;
-    while (rc >= 0 && (http->active || http->failed) && !(enough && enough(user)))
-        rc = turn(http, err);
+    while (rc >= 0 && (http->active || http->failed) && !(enough && enough(user))) {
+        int64_t left = until - cpuu_clock_ms();
+        if (!any && left <= 0)
+            break;
+        if (!any)
+            curl_multi_poll(http->multi, NULL, 0, left < POLL_MS ? (int)left : POLL_MS, NULL);
+        rc = turn(http, &any, err);
+    }
     if (rc < 0)
         abort_all(http);
     http->driving = false;
     return rc;
 }
 
+cpuu_rc cpuu_http_drive_until(cpuu_http *http, bool (*enough)(void *user), void *user,
+                              cpuu_error *err)
+{
+    return drive(http, INT64_MAX, enough, user, err);
+}
+
+cpuu_rc cpuu_http_drive_for(cpuu_http *http, uint32_t ms, bool (*enough)(void *user), void *user,
+                            cpuu_error *err)
+{
+    return drive(http, cpuu_clock_ms() + ms, enough, user, err);
+}
+
 cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err)
 {
     return cpuu_http_drive_until(http, NULL, NULL, err);
+}
+
+/* Takes a request out of those there was no memory for; false when it is not among them. */
+static bool take_failed(cpuu_http *http, const cpuu_http_request *req)
+{
+    for (cpuu_http_request **at = &http->failed; *at; at = &(*at)->next_failed) {
+        if (*at == req) {
+            *at = req->next_failed;
+            return true;
+        }
+    }
+    return false;
+}
+
+void cpuu_http_cancel(cpuu_http *http, cpuu_http_request *req)
+{
+    transfer *t = req->transfer;
+    http->stopping = true; /* on_done cannot begin anew */
+    if (t && t->easy) {
+        count(t);
+        cpuu_logf(http->log, CPUU_LV_TRACE, "HTTP %s %s %s: %s, the answer is not waited for",
+                  req->method, req->url, type_of(req), req->sent ? "sent" : "not sent");
+        req->rc = cpuu_fail(&req->error, CPUU_E_STOP, "not needed any more");
+    }
+    if (t)
+        deliver(t);
+    else if (take_failed(http, req))
+        end_request(req);
+    http->stopping = false;
+}
+
+bool cpuu_http_is_under_way(const cpuu_http *http, const cpuu_http_request *req)
+{
+    if (req->transfer)
+        return true;
+    for (const cpuu_http_request *f = http->failed; f; f = f->next_failed) {
+        if (f == req)
+            return true;
+    }
+    return false;
+}
+
+void cpuu_http_learn(cpuu_http *http, const char *url, const cpuu_credentials *credentials)
+{
+    cpuu_http_request *req = cpuu_calloc(1, sizeof(*req));
+    char *copy = cpuu_strdup(url);
+    if (!req || !copy) {
+        cpuu_free(req);
+        cpuu_free(copy);
+        return;
+    }
+    *req = (cpuu_http_request){.method = "GET", .url = copy, .credentials = credentials,
+                               .only_learns = true};
+    cpuu_http_submit(http, req);
 }
 
 static void note_done(cpuu_http_request *req)

@@ -8,8 +8,9 @@
  * business (R8). Connections are never shared between different credentials.
  *
  * Authentication: Negotiate, NTLM or Basic, the strongest that the server's 401 offers and libcurl
- * can do; learnt once per host and credential, then sent at once. Negotiate through GSS-API means
- * the ticket of the logged-in user, so it is used only when no user name is given.
+ * can do; learnt once per host and credential, then sent at once, and learnt anew where a 401 says
+ * that it does not hold. Negotiate through GSS-API means the ticket of the logged-in user, so it is
+ * used only when no user name is given.
  *
  * A request is given to a server at most once, whatever happens to the connection; `sent` tells
  * whether it may have arrived.
@@ -68,6 +69,7 @@ typedef struct cpuu_http_request { /* zero it before the first use */
 
     struct cpuu_http_transfer *transfer; /* private */
     struct cpuu_http_request *next_failed;
+    bool only_learns; /* private: owned by the client, see cpuu_http_learn() */
 } cpuu_http_request;
 
 cpuu_rc cpuu_http_new(const cpuu_http_options *options, cpuu_log *log, cpuu_http **out,
@@ -89,6 +91,18 @@ cpuu_rc cpuu_http_drive(cpuu_http *http, cpuu_error *err);
  * call. */
 cpuu_rc cpuu_http_drive_until(cpuu_http *http, bool (*enough)(void *user), void *user,
                               cpuu_error *err);
+/* The same, but no longer than that many milliseconds; 0 = what can be done without waiting. */
+cpuu_rc cpuu_http_drive_for(cpuu_http *http, uint32_t ms, bool (*enough)(void *user), void *user,
+                            cpuu_error *err);
+/* Ends a request that is under way, with CPUU_E_STOP; calls on_done. Nothing happens to one that is
+ * not. Not from within on_done. */
+void cpuu_http_cancel(cpuu_http *http, cpuu_http_request *req);
+/* From cpuu_http_submit() until on_done. */
+bool cpuu_http_is_under_way(const cpuu_http *http, const cpuu_http_request *req);
+/* Finds out, in the background, how the host of the URL wants to be authenticated to, so that the
+ * first real request with these credentials can do it at once. Nobody's name or password is sent. A
+ * host is asked once, and not when it is known already; nobody waits for the answer. */
+void cpuu_http_learn(cpuu_http *http, const char *url, const cpuu_credentials *credentials);
 /* Submits one request and waits for it; others under way go on meanwhile. */
 cpuu_rc cpuu_http_perform(cpuu_http *http, cpuu_http_request *req, cpuu_error *err);
 void cpuu_http_request_clear(cpuu_http_request *req);

@@ -110,6 +110,8 @@ cpuu_directory *cpuu_facts_source_directory(cpuu_translate *t)
 {
     if (!t->o.mail || !t->o.source_endpoint || !t->o.source_endpoint->nspi_url)
         return NULL;
+    if (t->o.source_directory)
+        return t->o.source_directory;
     if (!t->source_directory_tried) {
         cpuu_error why = CPUU_ERROR_INIT;
         t->source_directory_tried = true;

@@ -16,6 +16,7 @@ typedef struct cpuu_translate_options {
     cpuu_mail *mail;                 /* NULL: only the mapping file and the profile's own identity */
     cpuu_mailbox *source, *target;   /* the user's own mailboxes; NULL without network */
     cpuu_directory *target_directory;/* may be NULL */
+    cpuu_directory *source_directory;/* NULL: opened when it is needed */
     const cpuu_endpoint *source_endpoint, *target_endpoint;
     const cpuu_mapping *mapping;     /* may be NULL */
     /* identities of the user */

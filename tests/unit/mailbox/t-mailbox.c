@@ -10,8 +10,10 @@
 #include "base/fault.h"
 #include "base/text.h"
 #include "tests/lab/http.h"
+#include "tests/lab/replay.h"
 
 #include <check.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1231,6 +1233,14 @@ START_TEST(a_message_somebody_else_has_changed_is_a_conflict_or_gone)
 }
 END_TEST
 
+static void delay(uint32_t ms)
+{
+    pthread_mutex_lock(&model->lock);
+    for (size_t i = 0; i < model->n_orgs; i++)
+        model->orgs[i]->delay_ms = ms;
+    pthread_mutex_unlock(&model->lock);
+}
+
 /* ---- reading ahead ------------------------------------------------------------------------------
  */
 
@@ -1408,6 +1418,94 @@ START_TEST(an_opening_survives_what_happens_to_what_rides_along)
 }
 END_TEST
 
+static size_t contexts(const char *org)
+{
+    pthread_mutex_lock(&model->lock);
+    size_t n = lab_find_org(model, org)->n_contexts;
+    pthread_mutex_unlock(&model->lock);
+    return n;
+}
+
+/* A server that is far away gets the Disconnects, but nobody waits for what it says to them. */
+START_TEST(taking_leave_is_not_waited_for)
+{
+    static account a;
+    cpuu_mail *far;
+    cpuu_directory *d;
+    cpuu_person person;
+    account_of(&a, "source", "alice");
+    const char *key = a.user->dn;
+    size_t before = contexts("source");
+    ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &far, &err), CPUU_OK);
+    cpuu_mail_open o = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn, .smtp = a.user->smtp};
+    ck_assert_int_eq(cpuu_mail_open_all(far, &o, 1, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_mail_directory(far, &a.endpoint, &d, &err), CPUU_OK);
+    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = &key, .n_keys = 1,
+                       .people = &person};
+    run_ok_on(far, &op, 1);
+    cpuu_mail_op_clear(&op);
+    ck_assert_uint_eq(contexts("source"), before + 2);
+    delay(500);
+    int64_t start = cpuu_clock_ms();
+    cpuu_mail_leave(far);
+    memset(&a.endpoint, 0, sizeof(a.endpoint)); /* not needed any more */
+    memset(a.emsmdb, 0, sizeof(a.emsmdb));
+    memset(a.nspi, 0, sizeof(a.nspi));
+    cpuu_mail_free(far);
+    ck_assert_int_lt(cpuu_clock_ms() - start, 400);
+    delay(0);
+    for (int i = 0; i < 300 && contexts("source") > before; i++)
+        poll(NULL, 0, 10);
+    ck_assert_uint_eq(contexts("source"), before);
+}
+END_TEST
+
+/* Answered at once where the server is near, and while something else is done. */
+START_TEST(farewells_are_answered_meanwhile)
+{
+    static account a, b;
+    cpuu_mail *first;
+    account_of(&a, "source", "alice");
+    ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &first, &err), CPUU_OK);
+    cpuu_mail_open o = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn, .smtp = a.user->smtp};
+    ck_assert_int_eq(cpuu_mail_open_all(first, &o, 1, &err), CPUU_OK);
+    cpuu_mail_leave(first);
+    cpuu_mail_leave(first);
+    open_box(&b, "target", "alice", false);
+    ck_assert_uint_eq(contexts("source"), 0);
+    cpuu_mail_free(first);
+}
+END_TEST
+
+static void count_end(cpuu_http_request *req)
+{
+    ++*(unsigned *)req->user;
+}
+
+/* 503 to the logon, while a request that has nothing to do with it hangs (20 s until it ends). */
+START_TEST(a_pause_ends_although_another_server_is_silent)
+{
+    static account a;
+    unsigned ends = 0;
+    char url[64];
+    replay *silent = replay_start();
+    replay_add_text(silent, "", REPLAY_HANG);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", replay_port(silent));
+    cpuu_http_request hung = {.method = "GET", .url = url, .on_done = count_end, .user = &ends};
+    cpuu_http_submit(http, &hung);
+    fault("source", "503", "Execute", 1, 1);
+    int64_t start = cpuu_clock_ms();
+    open_box(&a, "source", "alice", false);
+    ck_assert_int_lt(cpuu_clock_ms() - start, 10000);
+    ck_assert_uint_eq(ends, 0);
+    cpuu_http_cancel(http, &hung);
+    ck_assert_uint_eq(ends, 1);
+    cpuu_http_request_clear(&hung);
+    replay_stop(silent);
+    fault("source", "", "", 1, 0);
+}
+END_TEST
+
 /* Opens two mailboxes, reads, writes and looks people up. True when nothing failed. */
 static bool everything(account *a, account *b)
 {
@@ -1475,6 +1573,7 @@ static bool everything(account *a, account *b)
          .n_set = 2}};
     size_t n = sizeof(ops) / sizeof(ops[0]);
     if (good) {
+        cpuu_directory_ahead(d);
         good = cpuu_mail_run(m, ops, n, &e) == CPUU_OK;
         for (size_t i = 0; i < n; i++) {
             good = good && ops[i].rc == CPUU_OK;
@@ -1574,14 +1673,6 @@ static int64_t profile_work(account *a, account *b, account *c, fresh *f, unsign
     return cpuu_clock_ms() - start;
 }
 
-static void delay(uint32_t ms)
-{
-    pthread_mutex_lock(&model->lock);
-    for (size_t i = 0; i < model->n_orgs; i++)
-        model->orgs[i]->delay_ms = ms;
-    pthread_mutex_unlock(&model->lock);
-}
-
 /* The budget of the architecture, measured from outside: time per round trip that is not server
  * work. 500 creates of about 1 KB send some 500 KB. */
 START_TEST(a_profile_costs_few_sequential_round_trips)
@@ -1642,6 +1733,9 @@ int main(void)
         a_guess_is_taken_over_or_is_as_if_it_had_not_been_made,
         nothing_read_before_a_write_is_given_after_it,
         an_opening_survives_what_happens_to_what_rides_along,
+        taking_leave_is_not_waited_for,
+        farewells_are_answered_meanwhile,
+        a_pause_ends_although_another_server_is_silent,
     };
     for (int independent = 0; independent < 2; independent++) {
         TCase *t = tcase_create(independent ? "independent server" : "strict server");

@@ -16,6 +16,7 @@
 #define OK_RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define BASIC_401 "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"x, NTLM\"\r\n" \
                   "Content-Length: 0\r\n\r\n"
+#define NTLM_401 "HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"
 
 typedef struct net {
     replay *server;
@@ -352,6 +353,136 @@ START_TEST(the_beat_stops_everything)
 }
 END_TEST
 
+START_TEST(what_was_learnt_in_the_background_is_used_at_once)
+{
+    net n;
+    char v[64];
+    cpuu_error err = CPUU_ERROR_INIT;
+    open_net(&n, true);
+    replay_add_text(n.server, BASIC_401, 0);
+    replay_add_text(n.server, OK_RESPONSE, 0);
+    cpuu_http_learn(n.http, n.url, &alice);
+    ck_assert_int_eq(cpuu_http_drive(n.http, &err), CPUU_OK);
+    ck_assert_uint_eq(replay_requests(n.server), 1);
+    ck_assert(!replay_header(n.server, 0, "Authorization", v, sizeof(v)));
+    expect(&n, &alice, 200);
+    ck_assert_uint_eq(replay_requests(n.server), 2);
+    ck_assert(replay_header(n.server, 1, "Authorization", v, sizeof(v)));
+    ck_assert_str_eq(v, "Basic YWxpY2U6c2VjcmV0");
+    close_net(&n);
+}
+END_TEST
+
+START_TEST(a_host_is_asked_once_and_never_with_a_password)
+{
+    net n;
+    char v[64];
+    cpuu_error err = CPUU_ERROR_INIT;
+    open_net(&n, true);
+    replay_add_text(n.server, OK_RESPONSE, 0); /* no 401: nothing is learnt */
+    for (int i = 0; i < 3; i++)
+        cpuu_http_learn(n.http, n.url, &alice);
+    ck_assert_int_eq(cpuu_http_drive(n.http, &err), CPUU_OK);
+    ck_assert_uint_eq(replay_requests(n.server), 1);
+    replay_add_text(n.server, BASIC_401, 0);
+    replay_add_text(n.server, OK_RESPONSE, 0);
+    expect(&n, &bob, 200);
+    cpuu_http_learn(n.http, n.url, &bob); /* known */
+    ck_assert_int_eq(cpuu_http_drive(n.http, &err), CPUU_OK);
+    ck_assert_uint_eq(replay_requests(n.server), 3);
+    ck_assert(!replay_header(n.server, 0, "Authorization", v, sizeof(v)));
+    close_net(&n);
+}
+END_TEST
+
+/* Freed with the client, whatever became of it. */
+START_TEST(nobody_waits_for_what_is_to_be_learnt)
+{
+    net n;
+    open_net(&n, true);
+    replay_add_text(n.server, "", REPLAY_HANG);
+    int64_t start = cpuu_clock_ms();
+    cpuu_http_learn(n.http, n.url, &alice);
+    cpuu_http_learn(n.http, "http://a.test\r\n/", &alice);
+    cpuu_http_learn(n.http, "http://127.0.0.1:1/", &alice);
+    while (replay_requests(n.server) == 0) {
+        cpuu_http_request req = {.method = "GET", .url = "http://127.0.0.1:1/"};
+        ck_assert_int_eq(cpuu_http_perform(n.http, &req, NULL), CPUU_E_NETWORK);
+        cpuu_http_request_clear(&req);
+    }
+    for (unsigned at = 1; at < 6; at++) {
+        fail_alloc = at;
+        cpuu_http_learn(n.http, "http://127.0.0.1:1/", &bob);
+    }
+    fail_alloc = 0;
+    close_net(&n);
+    ck_assert_int_lt(cpuu_clock_ms() - start, 5000);
+}
+END_TEST
+
+START_TEST(a_url_that_takes_another_scheme_than_its_host_is_asked_again)
+{
+    net n;
+    char v[64];
+    cpuu_error err = CPUU_ERROR_INIT;
+    open_net(&n, true);
+    replay_add_text(n.server, BASIC_401, 0);
+    cpuu_http_learn(n.http, n.url, &alice);
+    ck_assert_int_eq(cpuu_http_drive(n.http, &err), CPUU_OK);
+    replay_add_text(n.server, NTLM_401, 0);  /* to Basic */
+    replay_add_text(n.server, BASIC_401, 0); /* to NTLM: it does not know what it wants */
+    expect(&n, &alice, 401);
+    ck_assert_uint_eq(replay_requests(n.server), 3);
+    ck_assert(replay_header(n.server, 1, "Authorization", v, sizeof(v)));
+    ck_assert_int_eq(strncmp(v, "Basic ", 6), 0);
+    ck_assert(replay_header(n.server, 2, "Authorization", v, sizeof(v)));
+    ck_assert_int_eq(strncmp(v, "NTLM ", 5), 0);
+    close_net(&n);
+}
+END_TEST
+
+static bool has_arrived(void *user)
+{
+    return replay_requests(user) == 1;
+}
+
+START_TEST(a_request_is_cancelled_and_the_others_go_on)
+{
+    net n;
+    cpuu_http_request req[2] = {0};
+    cpuu_error err = CPUU_ERROR_INIT;
+    unsigned ends = 0;
+    open_net(&n, false);
+    replay_add_text(n.server, "", REPLAY_HANG);
+    for (int i = 0; i < 2; i++)
+        req[i] = (cpuu_http_request){.method = "POST", .url = n.url, .body = "b", .body_size = 1,
+                                     .on_done = count_end, .user = &ends};
+    cpuu_http_submit(n.http, &req[0]);
+    ck_assert(cpuu_http_is_under_way(n.http, &req[0]));
+    ck_assert_int_eq(cpuu_http_drive_until(n.http, has_arrived, n.server, &err), CPUU_OK);
+    ck_assert_uint_eq(ends, 0);
+    cpuu_http_cancel(n.http, &req[0]);
+    cpuu_http_cancel(n.http, &req[0]); /* nothing to cancel any more */
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_int_eq(req[0].rc, CPUU_E_STOP);
+    ck_assert(req[0].sent && !cpuu_http_is_under_way(n.http, &req[0]));
+    fail_alloc = 1; /* not even begun */
+    cpuu_http_submit(n.http, &req[0]);
+    ck_assert(cpuu_http_is_under_way(n.http, &req[0]));
+    cpuu_http_cancel(n.http, &req[0]);
+    ck_assert_uint_eq(ends, 2);
+    ck_assert_int_eq(req[0].rc, CPUU_E_NOMEM);
+    replay_add_text(n.server, OK_RESPONSE, 0);
+    cpuu_http_submit(n.http, &req[1]);
+    ck_assert_int_eq(cpuu_http_drive(n.http, &err), CPUU_OK);
+    ck_assert_int_eq(req[1].rc, CPUU_OK);
+    ck_assert_uint_eq(ends, 3);
+    for (int i = 0; i < 2; i++)
+        cpuu_http_request_clear(&req[i]);
+    close_net(&n);
+}
+END_TEST
+
 START_TEST(silence_ends_a_request)
 {
     cpuu_http_options o = {.request_timeout_ms = 1000};
@@ -534,6 +665,11 @@ int main(void)
     tcase_add_test(t, what_cannot_be_sent_says_so);
     tcase_add_test(t, the_beat_stops_everything);
     tcase_add_test(t, silence_ends_a_request);
+    tcase_add_test(t, what_was_learnt_in_the_background_is_used_at_once);
+    tcase_add_test(t, a_host_is_asked_once_and_never_with_a_password);
+    tcase_add_test(t, nobody_waits_for_what_is_to_be_learnt);
+    tcase_add_test(t, a_url_that_takes_another_scheme_than_its_host_is_asked_again);
+    tcase_add_test(t, a_request_is_cancelled_and_the_others_go_on);
     tcase_add_test(t, many_requests_run_at_once);
     tcase_add_test(t, a_proxy_is_asked_but_not_told_the_password);
     tcase_add_test(t, every_allocation_may_fail);
