@@ -263,7 +263,7 @@ static host *get_host(pool *p, const char *origin)
 
 /* ---- choosing an authentication scheme ------------------------------------------------------- */
 
-static unsigned long scheme_named(const char *challenge)
+static unsigned long scheme_named(const char *challenge, size_t size)
 {
     static const struct {
         const char *name;
@@ -272,8 +272,8 @@ static unsigned long scheme_named(const char *challenge)
                  {"Basic", CURLAUTH_BASIC}};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         size_t n = strlen(names[i].name);
-        if (cpuu_ncasecmp(challenge, names[i].name, n) == 0 &&
-            (challenge[n] == 0 || challenge[n] == ' ' || challenge[n] == ','))
+        if (size >= n && cpuu_ncasecmp(challenge, names[i].name, n) == 0 &&
+            (size == n || challenge[n] == ' ' || challenge[n] == ','))
             return names[i].bit;
     }
     return 0;
@@ -281,29 +281,31 @@ static unsigned long scheme_named(const char *challenge)
 
 /* Every place in a WWW-Authenticate value where a scheme can begin: the start, and after a comma
  * outside quotes (RFC 9110 11.6.1 allows several challenges in one field). */
-static unsigned long schemes_in(const char *value)
+static unsigned long schemes_in(const char *value, size_t size)
 {
-    unsigned long found = scheme_named(value);
+    unsigned long found = scheme_named(value, size);
     bool quoted = false;
-    for (const char *p = value; *p; p++) {
-        if (*p == '"')
+    for (size_t i = 0; i < size; i++) {
+        if (value[i] == '"')
             quoted = !quoted;
-        if (quoted || *p != ',')
+        if (quoted || value[i] != ',')
             continue;
-        const char *q = p + 1;
-        while (*q == ' ')
-            q++;
-        found |= scheme_named(q);
+        size_t k = i + 1;
+        while (k < size && (value[k] == ' ' || value[k] == '\t'))
+            k++;
+        found |= scheme_named(value + k, size - k);
     }
     return found;
 }
 
+/* A challenge has any length: the Bearer one of a hybrid organisation names all its issuers. */
 static unsigned long offered_schemes(const cpuu_http_request *req)
 {
-    char value[512];
+    const char *value;
+    size_t size;
     unsigned long found = 0;
-    for (unsigned i = 0; cpuu_http_get_header(req, "WWW-Authenticate", i, value, sizeof(value)); i++)
-        found |= schemes_in(value);
+    for (unsigned i = 0; (value = cpuu_http_find_header(req, "WWW-Authenticate", i, &size)); i++)
+        found |= schemes_in(value, size);
     return found;
 }
 

@@ -109,7 +109,11 @@ void cpuu_http_request_clear(cpuu_http_request *req);
 /* A failed request that may go better over a new connection; a name that cannot be resolved, a
  * certificate that is refused or a time-out will not. */
 bool cpuu_http_worth_repeating(const cpuu_http_request *req);
-/* Value of the n-th header of that name (0 = first), or NULL; into a caller's buffer. */
+/* Value of the n-th header of that name (0 = first), without blanks around it: *size bytes inside
+ * response_headers, however many there are; NULL when there are not so many headers. */
+const char *cpuu_http_find_header(const cpuu_http_request *req, const char *name, unsigned n,
+                                  size_t *size);
+/* The same into a caller's buffer; false also when it does not fit. */
 bool cpuu_http_get_header(const cpuu_http_request *req, const char *name, unsigned n, char *out,
                           size_t out_size);
 /* Totals since creation, for the benchmark and the report. */

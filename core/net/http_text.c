@@ -68,26 +68,33 @@ static bool header_value(const char *line, size_t n, const char *name, const cha
     return true;
 }
 
-bool cpuu_http_get_header(const cpuu_http_request *req, const char *name, unsigned n, char *out,
-                          size_t out_size)
+const char *cpuu_http_find_header(const cpuu_http_request *req, const char *name, unsigned n,
+                                  size_t *size)
 {
     const char *p = (const char *)req->response_headers.data;
     size_t left = req->response_headers.size;
     while (left) {
         const char *eol = memchr(p, '\n', left), *value;
-        size_t line = eol ? (size_t)(eol - p) : left, size;
-        if (header_value(p, line, name, &value, &size) && n-- == 0) {
-            if (size >= out_size || memchr(value, 0, size))
-                return false;
-            memcpy(out, value, size);
-            out[size] = 0;
-            return true;
-        }
+        size_t line = eol ? (size_t)(eol - p) : left;
+        if (header_value(p, line, name, &value, size) && n-- == 0)
+            return value;
         line += eol ? 1 : 0;
         p += line;
         left -= line;
     }
-    return false;
+    return NULL;
+}
+
+bool cpuu_http_get_header(const cpuu_http_request *req, const char *name, unsigned n, char *out,
+                          size_t out_size)
+{
+    size_t size;
+    const char *value = cpuu_http_find_header(req, name, n, &size);
+    if (!value || size >= out_size || memchr(value, 0, size))
+        return false;
+    memcpy(out, value, size);
+    out[size] = 0;
+    return true;
 }
 
 /* WinHTTP's number and words for what libcurl reports. The first three are quoted in the guide

@@ -250,7 +250,7 @@ void replay_add_text(replay *r, const char *response, unsigned flags)
 void replay_add_http(replay *r, const char *type, const char *status_and_headers, const void *body,
                      size_t size)
 {
-    char head[2048];
+    char head[8192];
     int n = snprintf(head, sizeof(head), "%sContent-Length: %zu\r\n\r\n", status_and_headers, size);
     uint8_t *all = must(malloc((size_t)n + size));
     memcpy(all, head, (size_t)n);

@@ -32,9 +32,12 @@ static bool next_line(const char **p, const char *end, const char **line, size_t
     return true;
 }
 
+/* Blanks at the end and the case do not make another tag of it. */
 static bool is(const char *line, size_t size, const char *word)
 {
-    return size == strlen(word) && memcmp(line, word, size) == 0;
+    while (size && (line[size - 1] == ' ' || line[size - 1] == '\t'))
+        size--;
+    return size == strlen(word) && cpuu_ncasecmp(line, word, size) == 0;
 }
 
 /* Decimal digits with blanks around them; false on anything else or past 32 bits. */
@@ -104,15 +107,40 @@ cpuu_rc cpuu_mapi_frame_parse(const void *body, size_t size, cpuu_mapi_frame *ou
 
 /* ---- extended buffers ------------------------------------------------------------------------ */
 
-/* The payload's bytes, with obfuscation undone in the copy that *plain holds of the whole input. */
-static const uint8_t *clear_payload(const cpuu_reader *whole, uint32_t at, uint32_t n,
-                                    cpuu_buf *plain)
+/* Bytes that the payloads which are not plain take when they are. */
+static size_t clear_room(cpuu_reader r)
 {
-    if (!plain->data && !cpuu_buf_add(plain, whole->data, whole->size))
+    size_t room = 0;
+    uint16_t flags = 0;
+    for (unsigned i = 0; i < MAX_REPLIES && !(flags & RHE_LAST) && !r.failed; i++) {
+        cpuu_read_u16(&r, "Version");
+        flags = cpuu_read_u16(&r, "Flags");
+        uint16_t size = cpuu_read_u16(&r, "Size"), actual = cpuu_read_u16(&r, "SizeActual");
+        cpuu_read_skip(&r, size, "Payload");
+        room += flags & RHE_COMPRESSED ? actual : flags & RHE_XOR_MAGIC ? size : 0u;
+    }
+    return room;
+}
+
+/* A payload as it was before compression and, after that, obfuscation ([MS-OXCRPC] 3.1.4.1.1.1);
+ * *size becomes that of the result, which is put at plain[*used]. NULL: it cannot be undone. */
+static const uint8_t *clear_payload(const uint8_t *payload, uint16_t flags, uint16_t *size,
+                                    uint16_t actual, const cpuu_buf *plain, size_t *used)
+{
+    uint8_t *out = plain->data ? plain->data + *used : NULL;
+    uint8_t mask = flags & RHE_XOR_MAGIC ? XOR_BYTE : 0;
+    if (!out)
         return NULL;
-    for (uint32_t i = 0; i < n; i++)
-        plain->data[at + i] ^= XOR_BYTE;
-    return plain->data + at;
+    if (!(flags & RHE_COMPRESSED)) {
+        for (uint32_t i = 0; i < *size; i++)
+            out[i] = payload[i] ^ mask;
+    } else if (cpuu_direct2_decode(payload, *size, mask, out, actual)) {
+        *size = actual;
+    } else {
+        return NULL;
+    }
+    *used += *size;
+    return out;
 }
 
 /* RopSize counts itself ([MS-OXCROPS] 2.2.1); what follows the ROPs is the handle table. */
@@ -133,26 +161,24 @@ static bool split_payload(cpuu_reader *r, const uint8_t *payload, uint32_t size,
     return true;
 }
 
-static cpuu_rc one_buffer(cpuu_reader *r, cpuu_buf *plain, cpuu_rop_reply *out, bool *last,
-                          cpuu_error *err)
+static cpuu_rc one_buffer(cpuu_reader *r, const cpuu_buf *plain, size_t *used,
+                          cpuu_rop_reply *out, bool *last)
 {
     uint16_t version = cpuu_read_u16(r, "Version");
     uint16_t flags = cpuu_read_u16(r, "Flags");
     uint16_t size = cpuu_read_u16(r, "Size");
-    cpuu_read_u16(r, "SizeActual");
-    uint32_t at = r->pos;
+    uint16_t actual = cpuu_read_u16(r, "SizeActual");
     const uint8_t *payload = cpuu_read_bytes(r, size, "Payload");
     if (!r->failed && version != 0)
         cpuu_reader_fail(r, "Version", "is not 0");
     if (r->failed)
         return CPUU_E_FORMAT;
-    if (flags & RHE_COMPRESSED)
-        return cpuu_fail(err, CPUU_E_FORMAT,
-                         "the server compressed a response although it was asked not to");
-    if (flags & RHE_XOR_MAGIC)
-        payload = clear_payload(r, at, size, plain);
-    if (!payload)
-        return cpuu_nomem(err);
+    if (flags & (RHE_COMPRESSED | RHE_XOR_MAGIC))
+        payload = clear_payload(payload, flags, &size, actual, plain, used);
+    if (!payload) {
+        cpuu_reader_fail(r, "Payload", "cannot be decompressed");
+        return CPUU_E_FORMAT;
+    }
     *last = flags & RHE_LAST;
     return split_payload(r, payload, size, out) ? CPUU_OK : CPUU_E_FORMAT;
 }
@@ -162,18 +188,20 @@ cpuu_rc cpuu_rop_buffer_parse(const void *data, size_t size, cpuu_buf *plain,
 {
     cpuu_reader r;
     cpuu_rop_reply *list = NULL;
-    size_t count = 0, cap = 0;
+    size_t count = 0, cap = 0, used = 0;
     bool last = false;
     cpuu_rc rc = CPUU_OK;
     cpuu_buf_reset(plain);
     cpuu_reader_init(&r, data, size);
+    if (!cpuu_buf_fill(plain, 0, clear_room(r))) /* at once: replies point into it */
+        rc = cpuu_nomem(err);
     while (!last && rc >= 0) {
         if (count == MAX_REPLIES)
             rc = cpuu_fail(err, CPUU_E_FORMAT, "more than %d payloads in a response", MAX_REPLIES);
         else if (!cpuu_grow(&list, &cap, count, sizeof(*list)))
             rc = cpuu_nomem(err);
         else
-            rc = one_buffer(&r, plain, &list[count++], &last, err);
+            rc = one_buffer(&r, plain, &used, &list[count++], &last);
     }
     if (rc >= 0) {
         *replies = list;

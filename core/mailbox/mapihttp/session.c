@@ -22,8 +22,9 @@
 #define DEFAULT_ROP_OUT 0x10008u
 #define MAX_ROP_OUT     0x40000u       /* [MS-OXCRPC] R666 */
 #define MAX_RESPONSE    ((size_t)4 << 20)
+#define MAX_PLAIN       ((size_t)96 << 16) /* as many payloads of 64 KB */
 #define MAX_COOKIES     32
-#define MAX_COOKIE      4096
+#define MAX_REDIRECTS   3
 
 #define CODE_PAGE 1252u  /* for PtypString8, which we never ask for */
 #define LCID      0x409u /* sorting and texts of the server; results do not depend on it */
@@ -46,6 +47,7 @@ struct cpuu_session {
     cpuu_call *call; /* under way; NULL = none */
     char request_guid[39], client_info[56];
     uint32_t counter;
+    unsigned redirects; /* followed so far */
     cookie cookies[MAX_COOKIES];
     size_t n_cookies;
     /* what the request under way borrows */
@@ -164,14 +166,32 @@ static cookie *find_cookie(cpuu_session *s, const char *name, size_t n)
     return NULL;
 }
 
-/* "name=value; attributes": the attributes do not matter within one URL. */
-static cpuu_rc keep_cookie(cpuu_session *s, const char *line, cpuu_error *err)
+static size_t span_until(const char *p, size_t n, char stop)
 {
-    size_t end = strcspn(line, ";"), name = strcspn(line, "=");
-    if (name == 0 || name >= end)
+    const char *at = n ? memchr(p, stop, n) : NULL;
+    return at ? (size_t)(at - p) : n;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* "name=value; attributes": the attributes do not matter within one URL. Blanks around name and
+ * value do not belong to them (RFC 6265 5.2). */
+static cpuu_rc keep_cookie(cpuu_session *s, const char *line, size_t size, cpuu_error *err)
+{
+    size_t end = span_until(line, size, ';'), name = span_until(line, end, '='), from = name + 1;
+    while (name && is_blank(line[name - 1]))
+        name--;
+    if (name == 0 || from > end)
         return CPUU_OK;
+    while (from < end && is_blank(line[from]))
+        from++;
+    while (end > from && is_blank(line[end - 1]))
+        end--;
     cookie *c = find_cookie(s, line, name);
-    char *value = cpuu_strndup(line + name + 1, end - name - 1);
+    char *value = cpuu_strndup(line + from, end - from);
     if (!value)
         return cpuu_nomem(err);
     if (c) {
@@ -194,9 +214,10 @@ static cpuu_rc keep_cookie(cpuu_session *s, const char *line, cpuu_error *err)
  * as long as the context lives ([MS-OXCMAPIHTTP] R1149, R1160, R1167). */
 static cpuu_rc keep_cookies(cpuu_session *s, const cpuu_http_request *req, cpuu_error *err)
 {
-    char line[MAX_COOKIE];
-    for (unsigned i = 0; cpuu_http_get_header(req, "Set-Cookie", i, line, sizeof(line)); i++) {
-        cpuu_rc rc = keep_cookie(s, line, err);
+    const char *line;
+    size_t size;
+    for (unsigned i = 0; (line = cpuu_http_find_header(req, "Set-Cookie", i, &size)); i++) {
+        cpuu_rc rc = memchr(line, 0, size) ? CPUU_OK : keep_cookie(s, line, size, err);
         if (rc < 0)
             return rc;
     }
@@ -263,7 +284,7 @@ static void begin(cpuu_session *s, const char *type, cpuu_call *call)
     call->resent = call->with_old_cookies = false;
     memset(&call->error, 0, sizeof(call->error));
     cpuu_buf_init(&call->request, MAX_RESPONSE);
-    cpuu_buf_init(&call->plain, MAX_RESPONSE);
+    cpuu_buf_init(&call->plain, MAX_PLAIN);
     if (s->call)
         call->rc = cpuu_fail(&call->error, CPUU_E_FAILED, "%s: a request is under way", s->name);
 }
@@ -447,15 +468,14 @@ static void unreadable(cpuu_session *s, cpuu_call *call)
     lose(s, call);
 }
 
-/* X-ResponseCode of the response headers; false (and an error) when there is none. */
-static bool header_code(cpuu_call *call)
+/* X-ResponseCode of the response headers. Documented to be always there ([MS-OXCMAPIHTTP] 2.2.2.2);
+ * where it is not, that of the additional headers must be. False: it is no number. */
+static bool header_code(cpuu_call *call, bool *given)
 {
     char text[32], *end;
-    if (!cpuu_http_get_header(&call->http, "X-ResponseCode", 0, text, sizeof(text))) {
-        cpuu_fail(&call->error, CPUU_E_FORMAT,
-                  "the answer is not one of MAPI/HTTP (no X-ResponseCode); check the URL");
-        return false;
-    }
+    *given = cpuu_http_get_header(&call->http, "X-ResponseCode", 0, text, sizeof(text));
+    if (!*given)
+        return true;
     unsigned long v = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || v > UINT32_MAX) {
         cpuu_fail(&call->error, CPUU_E_FORMAT, "the server sent X-ResponseCode '%s'", text);
@@ -493,6 +513,30 @@ static bool connect_afresh(cpuu_session *s, cpuu_call *call)
     forget_cookies(s);
     if (!build_cookie_line(s))
         return false;
+    send_call(s, call);
+    return true;
+}
+
+/* The server sends whoever opens a context to another one ([MS-OXCMAPIHTTP] 2.2.2.2 names 302).
+ * Followed to the same path only, and never from https to http: what asks for a logon there is a
+ * mailbox server, not a login page. */
+static bool follow_redirect(cpuu_session *s, cpuu_call *call)
+{
+    char to[2048];
+    cpuu_url old, new;
+    uint32_t status = call->http.status;
+    if (!opens_context(call) || s->redirects == MAX_REDIRECTS ||
+        (status != 301 && status != 302 && status != 307 && status != 308) ||
+        !cpuu_http_get_header(&call->http, "Location", 0, to, sizeof(to)) ||
+        !cpuu_url_split(to, &new) || !cpuu_url_split(s->url, &old) ||
+        cpuu_casecmp(old.path, new.path) != 0 || (old.https && !new.https))
+        return false;
+    char *url = cpuu_strdup(to);
+    if (!url)
+        return false;
+    cpuu_free(s->url);
+    s->url = url;
+    s->redirects++;
     send_call(s, call);
     return true;
 }
@@ -610,19 +654,30 @@ static bool echoes_type(cpuu_call *call)
     return false;
 }
 
+/* The frame of a response that was not refused in its first headers. */
+static bool read_frame(cpuu_session *s, cpuu_call *call, bool given, cpuu_mapi_frame *frame)
+{
+    cpuu_rc rc = cpuu_mapi_frame_parse(call->http.response.data, call->http.response.size, frame,
+                                       &call->error);
+    if (!given && (rc < 0 || !frame->has_response_code))
+        rc = cpuu_fail(&call->error, CPUU_E_FORMAT,
+                       "the answer is not one of MAPI/HTTP (no X-ResponseCode); check the URL");
+    if (rc >= 0)
+        rc = keep_cookies(s, &call->http, &call->error);
+    return rc >= 0;
+}
+
 /* A response with HTTP status 200. True when the call is to be sent again. */
 static bool read_response(cpuu_session *s, cpuu_call *call)
 {
     cpuu_mapi_frame frame = {0};
-    bool late = false;
-    if (!header_code(call) || (call->response_code == 0 && !echoes_type(call))) {
+    bool late = false, given;
+    if (!header_code(call, &given) || (call->response_code == 0 && !echoes_type(call))) {
         unreadable(s, call);
         return false;
     }
     if (call->response_code == 0) {
-        if (cpuu_mapi_frame_parse(call->http.response.data, call->http.response.size, &frame,
-                                  &call->error) < 0 ||
-            keep_cookies(s, &call->http, &call->error) < 0) {
+        if (!read_frame(s, call, given, &frame)) {
             unreadable(s, call);
             return false;
         }
@@ -651,6 +706,8 @@ static void answered(cpuu_http_request *req)
         if (call->rc >= 0)
             no_response(s, call);
     } else if (req->status != 200) {
+        if (follow_redirect(s, call))
+            return;
         bad_status(s, call);
     } else if (read_response(s, call)) {
         return;

@@ -47,7 +47,7 @@ bool cpuu_session_connected(const cpuu_session *s);
 /* A call is under way; submitting another one is a bug (it ends with CPUU_E_FAILED). */
 bool cpuu_session_busy(const cpuu_session *s);
 
-/* The response to one extended buffer (RPC_HEADER_EXT taken off, obfuscation undone). */
+/* The response to one extended buffer (RPC_HEADER_EXT taken off, all as if it had been plain). */
 typedef struct cpuu_rop_reply {
     const uint8_t *rops;    /* ROP responses; borrowed from the call */
     uint32_t rops_size;     /* bytes */
@@ -142,9 +142,13 @@ typedef struct cpuu_mapi_frame {
 cpuu_rc cpuu_mapi_frame_parse(const void *body, size_t size, cpuu_mapi_frame *out,
                               cpuu_error *err);
 
-/* The payloads of an Execute response's RopBuffer. XOR is undone into *plain; compression is refused
- * with CPUU_E_FORMAT (we always ask for neither). *replies is owned by the caller (cpuu_free). */
+/* The payloads of an Execute response's RopBuffer. Obfuscation and compression, which we always ask
+ * not to be used, are undone into *plain. *replies is owned by the caller (cpuu_free). */
 cpuu_rc cpuu_rop_buffer_parse(const void *data, size_t size, cpuu_buf *plain,
                               cpuu_rop_reply **replies, size_t *n, cpuu_error *err);
+/* One compressed payload, XORed with mask, of which out_size bytes are to come ([MS-OXCRPC]
+ * 3.1.4.1.1.2.2). False when it does not give exactly those. */
+bool cpuu_direct2_decode(const uint8_t *data, size_t size, uint8_t mask, uint8_t *out,
+                         size_t out_size);
 
 #endif

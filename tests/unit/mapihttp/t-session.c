@@ -476,12 +476,17 @@ START_TEST(http_statuses_are_told_apart)
 }
 END_TEST
 
-START_TEST(an_obfuscated_payload_is_read_and_a_compressed_one_refused)
+START_TEST(payloads_are_read_however_they_are_packed)
 {
     /* [MS-OXCRPC] 3.1.4.1.1.3: every byte of the payload XOR 0xA5; the second payload is plain. */
     static const uint8_t rops[] = {0, 0, 2, 0, 6, 0, 6, 0, 2 ^ 0xa5, 0xa5, 7 ^ 0xa5, 0xa5, 0xa5, 0xa5,
                                    0, 0, 4, 0, 3, 0, 3, 0, 3, 0, 0x55};
-    static const uint8_t packed[] = {0, 0, 5, 0, 6, 0, 9, 0, 2, 0, 7, 0, 0, 0};
+    /* [MS-XCA] 2.4: RopSize 2 and 40 bytes 0xff: three literals, then 39 bytes from one back. */
+    static const uint8_t packed[] = {0,    0,    1,    0,    11,   0,    42,   0,    0xff, 0xff,
+                                     0xff, 0x1f, 2,    0,    0xff, 7,    0,    0x0f, 0x0e, 0,
+                                     0,    7,    0,    11,   0,    42,   0,    0x5a, 0x5a, 0x5a,
+                                     0xba, 0xa7, 0xa5, 0x5a, 0xa2, 0xa5, 0xaa, 0xab};
+    static const uint8_t damaged[] = {0, 0, 5, 0, 6, 0, 9, 0, 2, 0, 7, 0, 0, 0};
     static const uint8_t unending[] = {0, 0, 0, 0, 2, 0, 2, 0, 2, 0};
     bench b;
     open_bench(&b, CPUU_SESSION_MAILBOX);
@@ -496,14 +501,136 @@ START_TEST(an_obfuscated_payload_is_read_and_a_compressed_one_refused)
     ck_assert_uint_eq(b.call.replies[1].rops[0], 0x55);
     add_executed(b.server, NULL, "", packed, sizeof(packed));
     execute(&b, payload, sizeof(payload));
+    ck_assert_int_eq(b.call.rc, CPUU_OK);
+    ck_assert_uint_eq(b.call.n_replies, 2);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_uint_eq(b.call.replies[i].rops_size, 0);
+        ck_assert_uint_eq(b.call.replies[i].n_handles, 10);
+        for (size_t k = 0; k < 40; k++)
+            ck_assert_uint_eq(b.call.replies[i].handles[k], 0xff);
+    }
+    add_executed(b.server, NULL, "", damaged, sizeof(damaged));
+    execute(&b, payload, sizeof(payload));
     ck_assert_int_eq(b.call.rc, CPUU_E_FORMAT);
-    ck_assert_ptr_nonnull(strstr(b.call.error.text, "compressed"));
+    ck_assert_ptr_nonnull(strstr(b.call.error.text, "decompressed"));
     ck_assert(b.call.maybe_done);
     add_connected(b.server, "sid=1");
     connect_session(&b);
     add_executed(b.server, NULL, "", unending, sizeof(unending));
     execute(&b, payload, sizeof(payload));
     ck_assert_int_eq(b.call.rc, CPUU_E_FORMAT);
+    close_bench(&b);
+}
+END_TEST
+
+START_TEST(the_samples_of_the_compression_are_decoded)
+{
+    /* [MS-XCA] 3.1: "abc...z" as it is, and a hundred times "abc" */
+    static const uint8_t plain[] = "\x3f\x00\x00\x00" "abcdefghijklmnopqrstuvwxyz";
+    static const uint8_t hundred[] = {0xff, 0xff, 0xff, 0x1f, 'a', 'b', 'c',
+                                      0x17, 0x00, 0x0f, 0xff, 0x26, 0x01};
+    uint8_t out[300];
+    ck_assert(cpuu_direct2_decode(plain, sizeof(plain) - 1, 0, out, 26));
+    ck_assert_int_eq(memcmp(out, plain + 4, 26), 0);
+    ck_assert(cpuu_direct2_decode(hundred, sizeof(hundred), 0, out, 300));
+    for (size_t i = 0; i < 300; i++)
+        ck_assert_uint_eq(out[i], 'a' + i % 3);
+    for (size_t n = 0; n < sizeof(hundred); n++)
+        ck_assert(!cpuu_direct2_decode(hundred, n, 0, out, 300));
+    ck_assert(!cpuu_direct2_decode(hundred, sizeof(hundred), 0, out, 299));
+    /* Two lengths share a byte: 7 + 2 + 3 = 12 from its low nibble, 7 + 1 + 3 = 11 from the high. */
+    static const uint8_t shared[] = {0, 0, 0, 0x60, 'x', 7, 0, 0x12, 7, 0};
+    ck_assert(cpuu_direct2_decode(shared, sizeof(shared), 0, out, 24));
+    ck_assert_uint_eq(out[23], 'x');
+    /* A match cannot begin before the output. */
+    static const uint8_t before[] = {0, 0, 0, 0x40, 'x', 8, 0};
+    ck_assert(!cpuu_direct2_decode(before, sizeof(before), 0, out, 4));
+}
+END_TEST
+
+/* Frames as another server may put them together. */
+START_TEST(a_frame_may_look_different)
+{
+    static const char body[] = "processing \r\nPROCESSING\nDone\r\nX-ResponseCode:0\r\n\r\n";
+    uint8_t all[sizeof(body) + sizeof(connected_body)];
+    char v[64];
+    bench b;
+    memcpy(all, body, sizeof(body) - 1);
+    memcpy(all + sizeof(body) - 1, connected_body, sizeof(connected_body));
+    open_bench(&b, CPUU_SESSION_MAILBOX);
+    replay_add_http(b.server, "Connect",
+                    "HTTP/1.1 200 OK\r\nset-cookie:  sid = 1 ; Path=/\r\nSet-Cookie: x=\"a=b\"\r\n"
+                    "content-type: application/mapi-http; charset=utf-8\r\n",
+                    all, sizeof(body) - 1 + sizeof(connected_body));
+    add_executed(b.server, NULL, "", good_rops, sizeof(good_rops));
+    connect_session(&b);
+    ck_assert_int_eq(b.call.rc, CPUU_OK);
+    execute(&b, payload, sizeof(payload));
+    ck_assert_int_eq(b.call.rc, CPUU_OK);
+    ck_assert(replay_header(b.server, 1, "Cookie", v, sizeof(v)));
+    ck_assert_str_eq(v, "sid=1; x=\"a=b\"");
+    close_bench(&b);
+}
+END_TEST
+
+START_TEST(a_cookie_of_any_length_is_kept)
+{
+    char head[6000], value[5001], v[5200];
+    bench b;
+    memset(value, 'c', sizeof(value) - 1);
+    value[sizeof(value) - 1] = 0;
+    snprintf(head, sizeof(head), "long=%s; path=/\r\nSet-Cookie: sid=1", value);
+    open_bench(&b, CPUU_SESSION_MAILBOX);
+    char all[6200], frame[] = "PROCESSING\r\nDONE\r\n\r\n";
+    uint8_t body[sizeof(frame) + sizeof(connected_body)];
+    memcpy(body, frame, sizeof(frame) - 1);
+    memcpy(body + sizeof(frame) - 1, connected_body, sizeof(connected_body));
+    snprintf(all, sizeof(all), "HTTP/1.1 200 OK\r\nX-ResponseCode: 0\r\nSet-Cookie: %s\r\n", head);
+    replay_add_http(b.server, "Connect", all, body, sizeof(frame) - 1 + sizeof(connected_body));
+    add_executed(b.server, NULL, "", good_rops, sizeof(good_rops));
+    connect_session(&b);
+    ck_assert_int_eq(b.call.rc, CPUU_OK);
+    execute(&b, payload, sizeof(payload));
+    ck_assert_int_eq(b.call.rc, CPUU_OK);
+    ck_assert(replay_header(b.server, 1, "Cookie", v, sizeof(v)));
+    ck_assert_uint_eq(strlen(v), 5 + 5000 + 7);
+    ck_assert_str_eq(v + 5005, "; sid=1");
+    close_bench(&b);
+}
+END_TEST
+
+static void add_redirect(bench *b, const char *path)
+{
+    char response[256];
+    snprintf(response, sizeof(response),
+             "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%u%s\r\nContent-Length: 0\r\n\r\n",
+             replay_port(b->server), path);
+    replay_add(b->server, "Connect", response, strlen(response), 0);
+}
+
+/* [MS-OXCMAPIHTTP] 2.2.2.2 names 302 beside 200 and 401. */
+START_TEST(an_opening_may_be_sent_to_another_server)
+{
+    bench b;
+    open_bench(&b, CPUU_SESSION_MAILBOX);
+    add_redirect(&b, "/MAPI/emsmdb/?MailboxId=z@y");
+    add_connected(b.server, "sid=1");
+    connect_session(&b);
+    ck_assert_int_eq(b.call.rc, CPUU_OK);
+    ck_assert_ptr_nonnull(strstr(replay_request(b.server, 1), "POST /MAPI/emsmdb/?MailboxId=z@y "));
+    close_bench(&b);
+    open_bench(&b, CPUU_SESSION_MAILBOX);
+    add_redirect(&b, "/owa/auth/logon.aspx"); /* a login page gets nothing */
+    connect_session(&b);
+    ck_assert_int_eq(b.call.rc, CPUU_E_NETWORK);
+    ck_assert_uint_eq(replay_requests(b.server), 1);
+    close_bench(&b);
+    open_bench(&b, CPUU_SESSION_MAILBOX);
+    for (int i = 0; i < 4; i++)
+        add_redirect(&b, "/mapi/emsmdb/");
+    connect_session(&b);
+    ck_assert_int_eq(b.call.rc, CPUU_E_NETWORK);
+    ck_assert_uint_eq(replay_requests(b.server), 4);
     close_bench(&b);
 }
 END_TEST
@@ -656,7 +783,11 @@ int main(void)
     tcase_add_test(t, any_response_code_loses_the_context);
     tcase_add_test(t, old_cookies_that_are_refused_are_dropped);
     tcase_add_test(t, http_statuses_are_told_apart);
-    tcase_add_test(t, an_obfuscated_payload_is_read_and_a_compressed_one_refused);
+    tcase_add_test(t, payloads_are_read_however_they_are_packed);
+    tcase_add_test(t, the_samples_of_the_compression_are_decoded);
+    tcase_add_test(t, a_frame_may_look_different);
+    tcase_add_test(t, a_cookie_of_any_length_is_kept);
+    tcase_add_test(t, an_opening_may_be_sent_to_another_server);
     tcase_add_test(t, a_payload_too_large_is_not_sent);
     tcase_add_test(t, a_context_takes_one_call_at_a_time);
     tcase_add_test(t, any_one_request_may_fail);

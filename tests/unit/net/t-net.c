@@ -116,6 +116,27 @@ START_TEST(a_scheme_is_learnt_once_and_then_sent_at_once)
 }
 END_TEST
 
+/* A hybrid Exchange puts a Bearer challenge first that names every issuer it trusts. */
+START_TEST(a_long_challenge_hides_no_other)
+{
+    net n;
+    char long_401[4000];
+    open_net(&n, true);
+    int size = snprintf(long_401, sizeof(long_401),
+                        "HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer client_id=\"x\", trusted_issuers=\"");
+    for (int i = 0; i < 40; i++)
+        size += snprintf(long_401 + size, sizeof(long_401) - (size_t)size,
+                         "00000001-0000-0000-c000-0000000000%02d@*,", i);
+    snprintf(long_401 + size, sizeof(long_401) - (size_t)size,
+             "\", token_types=\"Basic\"\r\nWWW-Authenticate: basic realm=\"x\"\r\n"
+             "Content-Length: 0\r\n\r\n");
+    replay_add_text(n.server, long_401, 0);
+    replay_add_text(n.server, OK_RESPONSE, 0);
+    expect(&n, &alice, 200);
+    close_net(&n);
+}
+END_TEST
+
 START_TEST(the_recorded_401_is_answered)
 {
     const char *path = oracle_path("the_recorded_401_is_answered",
@@ -653,6 +674,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_connection_is_used_again);
     tcase_add_test(t, a_scheme_is_learnt_once_and_then_sent_at_once);
+    tcase_add_test(t, a_long_challenge_hides_no_other);
     tcase_add_test(t, the_recorded_401_is_answered);
     tcase_add_test(t, a_ticket_is_not_replaced_by_a_password_nor_the_other_way_round);
     tcase_add_test(t, ntlm_is_preferred_to_basic);
