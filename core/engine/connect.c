@@ -123,13 +123,29 @@ static cpuu_rc endpoint(cpuu_job *job, bool target, const char *smtp,
     return rc;
 }
 
-static cpuu_rc open_mailbox(cpuu_job *job, const cpuu_endpoint *ep, const char *dn,
+/* The internal addresses instead of external ones that cannot be reached. */
+static bool use_second(cpuu_job *job, cpuu_endpoint *ep, const cpuu_autodiscover_result *ad,
+                       const cpuu_error *why)
+{
+    if (!ad->emsmdb_url2 || ep->emsmdb_url == ad->emsmdb_url2)
+        return false;
+    cpuu_logf(job->e->log, CPUU_LV_TRACEW, "%s; trying %s", why->text, ad->emsmdb_url2);
+    ep->emsmdb_url = ad->emsmdb_url2;
+    if (ad->nspi_url2)
+        ep->nspi_url = ad->nspi_url2;
+    return true;
+}
+
+static cpuu_rc open_mailbox(cpuu_job *job, cpuu_endpoint *ep, const cpuu_autodiscover_result *ad,
                             const char *smtp, bool target, bool ahead, cpuu_mailbox **out,
                             cpuu_error *err)
 {
-    cpuu_mail_open o = {.endpoint = ep, .mailbox_dn = dn, .smtp = smtp, .writable = target};
+    cpuu_mail_open o = {.endpoint = ep, .mailbox_dn = ad->legacy_dn, .smtp = smtp,
+                        .writable = target};
     cpuu_rc rc = ahead ? cpuu_ahead_own(job, target, &o, err) : CPUU_OK;
     if (rc == CPUU_OK)
+        rc = cpuu_mail_open_all(job->c.mail, &o, 1, err);
+    if (rc == CPUU_OK && o.rc == CPUU_E_NETWORK && use_second(job, ep, ad, &o.error))
         rc = cpuu_mail_open_all(job->c.mail, &o, 1, err);
     if (rc != CPUU_OK)
         return rc;
@@ -188,8 +204,8 @@ cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_err
         return cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);
     if (!job->source_dn)
         job->source_dn = c->source_ad.legacy_dn;
-    rc = open_mailbox(job, &c->source_endpoint, c->source_ad.legacy_dn, job->source_smtp, false,
-                      true, &c->source, err);
+    rc = open_mailbox(job, &c->source_endpoint, &c->source_ad, job->source_smtp, false, true,
+                      &c->source, err);
     if (rc != CPUU_OK)
         return cpuu_job_fail(job, CPUU_PROFILE_IS_UNABLE_OPEN_DEFSTORE, CPUU_EXIT_SWITCH_ERR, err);
     if ((job->e->links & CPUU_LINK_NAME) && c->source_endpoint.nspi_url &&
@@ -219,8 +235,8 @@ cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err)
     if (!job->target_name)
         job->target_name = c->target_ad.display_name;
     cpuu_ahead_target(job);
-    rc = open_mailbox(job, &c->target_endpoint, c->target_ad.legacy_dn, job->target_smtp, true,
-                      update, &c->target, err);
+    rc = open_mailbox(job, &c->target_endpoint, &c->target_ad, job->target_smtp, true, update,
+                      &c->target, err);
     if (rc != CPUU_OK)
         return cpuu_job_fail(job, CPUU_PROFILE_IS_UNABLE_OPEN_MAILBOX_STORE, CPUU_EXIT_SWITCH_ERR,
                              err);

@@ -22,19 +22,25 @@
 /* A name nobody has: what the server says of it tells what "not found" looks like there. */
 #define PROBE "cpuu-no-such-name@name.invalid"
 
+#define TAG_ANR CPUU_TAG(0x360c, CPUU_PT_STRING) /* PidTagAnr */
+
 enum { COL_DN, COL_SMTP, COL_NAME, COL_TYPE, COL_TYPE_EX, COL_PROXIES, N_COLS };
 static const uint32_t columns[N_COLS] = {
     CPUU_TAG(0x3003, CPUU_PT_STRING), CPUU_TAG(0x39fe, CPUU_PT_STRING),
     CPUU_TAG(0x3001, CPUU_PT_STRING), CPUU_TAG(0x3900, CPUU_PT_INT32),
     CPUU_TAG(0x3905, CPUU_PT_INT32),  CPUU_TAG(0x800f, CPUU_PT_MULTIPLE | CPUU_PT_STRING)};
 
-typedef enum phase { IDLE, BINDING, RESOLVING, MAPPING, READING, LEAVING } phase;
+#define MATCHES_PER_REQUEST 50u
+#define MAX_MATCHES         200u
+
+typedef enum phase { IDLE, BINDING, RESOLVING, MATCHING, MAPPING, READING, LEAVING } phase;
 
 typedef struct wanted {
     cpuu_mail_op *op;
     const char *key;
     cpuu_person *person;
     uint32_t mid;
+    bool unclear; /* the address is a part of others: which of them is to be asked */
 } wanted;
 
 struct cpuu_directory {
@@ -68,7 +74,9 @@ static text cell_text(const cpuu_nspi_answer *a, size_t row, unsigned col)
 {
     const cpuu_cell *c = &a->cells[row * N_COLS + col];
     text t = {NULL, 0};
-    if (CPUU_TAG_TYPE(c->tag) == CPUU_PT_STRING && c->size) {
+    bool is_text = CPUU_TAG_TYPE(c->tag) == CPUU_PT_STRING ||
+                   CPUU_TAG_TYPE(c->tag) == CPUU_PT_STRING8; /* UTF-8 by now, both */
+    if (is_text && c->size) {
         t.s = (const char *)a->bytes.data + c->offset;
         t.n = c->size;
     }
@@ -99,22 +107,44 @@ static bool proxy_is(text proxy, const char *key)
     return key[0] == '/' || (proxy.n == n + 5 && cpuu_ncasecmp(proxy.s, "smtp:", 5) == 0);
 }
 
-static bool any_proxy_is(const cpuu_nspi_answer *a, size_t row, const char *key)
+/* Proxy address number i; false behind the last one. */
+static bool proxy_at(const cpuu_nspi_answer *a, size_t row, uint32_t i, text *out)
 {
     const cpuu_cell *c = &a->cells[row * N_COLS + COL_PROXIES];
+    uint32_t type = CPUU_TAG_TYPE(c->tag);
     cpuu_reader r;
-    if (CPUU_TAG_TYPE(c->tag) == CPUU_PT_ERROR)
+    if (type != (CPUU_PT_MULTIPLE | CPUU_PT_STRING) && type != (CPUU_PT_MULTIPLE | CPUU_PT_STRING8))
         return false;
     cpuu_reader_init(&r, a->bytes.data + c->offset, c->size);
     uint32_t n = cpuu_read_u32(&r, "count");
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t k = 0; k <= i && k < n; k++) {
         uint32_t size = cpuu_read_u32(&r, "size");
-        const uint8_t *p = cpuu_read_bytes(&r, size, "proxy");
-        text t = {(const char *)p, size};
-        if (p && proxy_is(t, key))
-            return true;
+        out->s = (const char *)cpuu_read_bytes(&r, size, "proxy");
+        out->n = size;
     }
+    return i < n && !r.failed;
+}
+
+static bool any_proxy_is(const cpuu_nspi_answer *a, size_t row, const char *key)
+{
+    text t = {NULL, 0};
+    for (uint32_t i = 0; proxy_at(a, row, i, &t); i++)
+        if (proxy_is(t, key))
+            return true;
     return false;
+}
+
+/* PidTagSmtpAddress; an entry that has none says it among its proxy addresses, the primary one with
+ * "SMTP:" in capitals ([MS-OXOABK] PidTagAddressBookProxyAddresses). */
+static text smtp_of(const cpuu_nspi_answer *a, size_t row)
+{
+    text smtp = cell_text(a, row, COL_SMTP), t = {NULL, 0};
+    for (uint32_t i = 0; !smtp.s && proxy_at(a, row, i, &t); i++)
+        if (t.n > 5 && memcmp(t.s, "SMTP:", 5) == 0 && memchr(t.s + 5, '@', t.n - 5)) {
+            smtp.s = t.s + 5;
+            smtp.n = t.n - 5;
+        }
+    return smtp;
 }
 
 static bool is_him(const cpuu_nspi_answer *a, size_t row, const char *key)
@@ -147,7 +177,7 @@ static bool take(const cpuu_nspi_answer *a, size_t row, wanted *w)
     bool ok = true;
     cpuu_person *p = w->person;
     p->dn = keep(w->op, cell_text(a, row, COL_DN), &ok);
-    p->smtp = keep(w->op, cell_text(a, row, COL_SMTP), &ok);
+    p->smtp = keep(w->op, smtp_of(a, row), &ok);
     p->display_name = keep(w->op, cell_text(a, row, COL_NAME), &ok);
     p->display_type = cell_number(a, row, COL_TYPE);
     p->display_type_ex = cell_number(a, row, COL_TYPE_EX);
@@ -187,12 +217,28 @@ static bool resolved(cpuu_directory *d)
             if (has_row && is_him(a, row, w->key)) {
                 if (!take(a, row, w))
                     d->mail->fatal = CPUU_E_NOMEM;
-            } else if (a->mids[i] == CPUU_NSPI_AMBIGUOUS && telling && !w->person->found) {
-                w->person->ambiguous = true;
+            } else if (a->mids[i] == CPUU_NSPI_AMBIGUOUS && !w->person->found) {
+                w->person->ambiguous = telling;
+                w->unclear = strchr(w->key, '@') != NULL;
             }
         }
         row += has_row;
     }
+    return true;
+}
+
+/* Entries a part of which is what was asked for: whose address is exactly that? */
+static bool matched(cpuu_directory *d)
+{
+    const cpuu_nspi_answer *a = &d->answer;
+    if (!good_columns(a))
+        return false;
+    for (size_t row = 0; row < a->n_rows; row++)
+        for (size_t i = 0; i < d->n_chosen; i++) {
+            wanted *w = &d->all[d->chosen[i]];
+            if (!w->person->found && is_him(a, row, w->key) && !take(a, row, w))
+                d->mail->fatal = CPUU_E_NOMEM;
+        }
     return true;
 }
 
@@ -312,6 +358,28 @@ static bool ask_names(cpuu_directory *d)
     return true;
 }
 
+/* A server takes an address for a part of longer ones: ResolveNames says "ambiguous" although
+ * somebody has exactly that one. GetMatches brings all of them ([MS-OXNSPI] 3.1.4.1.10). */
+static bool ask_matches(cpuu_directory *d)
+{
+    static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
+    cpuu_value any[MATCHES_PER_REQUEST];
+    for (size_t i = 0; i < d->n_all && d->n_chosen < MATCHES_PER_REQUEST; i++) {
+        wanted *w = &d->all[i];
+        if (!w->unclear || w->person->found)
+            continue;
+        w->unclear = false;
+        any[d->n_chosen] = (cpuu_value){TAG_ANR, (uint32_t)strlen(w->key), (const uint8_t *)w->key};
+        d->chosen[d->n_chosen++] = i;
+    }
+    if (d->n_chosen == 0)
+        return false;
+    cpuu_nspi_get_matches(&d->body, &stat, any, (uint32_t)d->n_chosen, MAX_MATCHES, columns, N_COLS);
+    call_begin(d, MATCHING);
+    cpuu_session_request(d->session, "GetMatches", &d->call);
+    return true;
+}
+
 static bool ask_rows(cpuu_directory *d)
 {
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
@@ -361,7 +429,7 @@ static void step(cpuu_directory *d)
         bind(d);
         return;
     }
-    if (ask_names(d) || ask_rows(d) || ask_mids(d))
+    if (ask_names(d) || ask_matches(d) || ask_rows(d) || ask_mids(d))
         return;
     d->n_all = 0;
     d->phase = IDLE;
@@ -369,7 +437,8 @@ static void step(cpuu_directory *d)
 
 static bool understand(cpuu_directory *d, const cpuu_call *call, cpuu_error *err)
 {
-    static const char *const types[] = {"", "Bind", "ResolveNames", "DNToMId", "QueryRows"};
+    static const char *const types[] = {"",        "Bind",    "ResolveNames", "GetMatches",
+                                        "DNToMId", "QueryRows"};
     cpuu_reader r;
     bool nomem, ok;
     cpuu_reader_init(&r, call->reply, call->reply_size);
@@ -383,6 +452,7 @@ static bool understand(cpuu_directory *d, const cpuu_call *call, cpuu_error *err
         return false;
     }
     ok = d->phase == RESOLVING ? resolved(d)
+         : d->phase == MATCHING ? matched(d)
          : d->phase == MAPPING ? mapped(d)
          : d->phase == READING ? read_back(d)
                                : true;
@@ -415,6 +485,8 @@ static void done(cpuu_call *call)
     } else if (call->rc == CPUU_E_STOP || call->rc == CPUU_E_NOMEM) {
         d->mail->fatal = call->rc;
         fail_all(d, &err);
+    } else if (d->phase == MATCHING && call->rc != CPUU_E_AUTH) {
+        step(d); /* a second chance that the server does not give */
     } else if (d->phase != BINDING && call->rc != CPUU_E_AUTH && d->rebinds < MAX_REBINDS) {
         d->rebinds++;
         back_up(d);
@@ -455,7 +527,7 @@ static bool add_keys(cpuu_directory *d, cpuu_mail_op *op)
             continue;
         if (!cpuu_grow(&d->all, &d->cap, d->n_all, sizeof(*d->all)))
             return false;
-        wanted w = {op, op->keys[i], &op->people[i], 0};
+        wanted w = {.op = op, .key = op->keys[i], .person = &op->people[i]};
         d->all[d->n_all++] = w;
     }
     return true;

@@ -281,9 +281,11 @@ static void open_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     b->expected += 3000;
 }
 
+/* A property that came along with migrated content may still name the folder of another mailbox. */
 static void set_role(cpuu_mailbox *box, uint32_t role, const uint8_t *eid, uint32_t size)
 {
-    if (box->has_role[role] || size != CPUU_FOLDER_EID_SIZE)
+    if (box->has_role[role] || size != CPUU_FOLDER_EID_SIZE ||
+        memcmp(eid + 4, box->ids.provider, sizeof(box->ids.provider)) != 0)
         return;
     memcpy(box->role_eid[role], eid, size);
     box->has_role[role] = true;

@@ -394,9 +394,25 @@ static cpuu_rc look_up_addresses(lookup *l)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* "/mapi/...": a path on the server that answered. The schema wants a whole URL. */
+static bool make_absolute(const lookup *l, char **url)
+{
+    cpuu_url base;
+    if (!*url || **url != '/' || !cpuu_url_split(l->last_url, &base))
+        return true;
+    char *whole = cpuu_asprintf("%s://%s:%u%s", base.https ? "https" : "http", base.host, base.port,
+                                *url);
+    cpuu_free(*url);
+    *url = whole;
+    return whole != NULL;
+}
+
 static cpuu_rc complete(lookup *l, cpuu_autodiscover_result *out)
 {
     cpuu_autodiscover_result *r = &l->answer.result;
+    if (!make_absolute(l, &r->emsmdb_url) || !make_absolute(l, &r->emsmdb_url2) ||
+        !make_absolute(l, &r->nspi_url) || !make_absolute(l, &r->nspi_url2))
+        return cpuu_nomem(l->err);
     if (!r->smtp)
         r->smtp = cpuu_strdup(l->smtp);
     r->url = cpuu_strdup(l->last_url);

@@ -13,6 +13,8 @@ typedef struct cpuu_autodiscover_result { /* free with cpuu_autodiscover_result_
     char *legacy_dn;     /* never NULL on success */
     char *emsmdb_url;    /* MAPI/HTTP mail store: external, else internal; NULL = not offered */
     char *nspi_url;      /* MAPI/HTTP address book; NULL = not offered */
+    char *emsmdb_url2;   /* the internal ones, where they are others; else NULL */
+    char *nspi_url2;
     char *server;        /* EXCH Server (guid@domain), may be NULL */
     char *ews_url;       /* may be NULL */
     char *url;           /* URL that answered */

@@ -31,6 +31,8 @@ void cpuu_autodiscover_result_free(cpuu_autodiscover_result *r)
     cpuu_free(r->legacy_dn);
     cpuu_free(r->emsmdb_url);
     cpuu_free(r->nspi_url);
+    cpuu_free(r->emsmdb_url2);
+    cpuu_free(r->nspi_url2);
     cpuu_free(r->server);
     cpuu_free(r->ews_url);
     cpuu_free(r->url);
@@ -79,15 +81,24 @@ static xmlNode *find_response(const xmlDoc *doc)
 
 /* ---- protocols ------------------------------------------------------------------------------- */
 
-/* ExternalUrl, else InternalUrl: the tool runs wherever the user's computer is. */
-static cpuu_rc take_urls(const xmlNode *protocol, const char *name, char **url, cpuu_error *err)
+/* ExternalUrl, else InternalUrl: the tool runs wherever the user's computer is. Where both are given
+ * and differ, the second one is for who cannot reach the first. */
+static cpuu_rc take_urls(const xmlNode *protocol, const char *name, char **url, char **second,
+                         cpuu_error *err)
 {
     const xmlNode *n = cpuu_xml_child(protocol, name, NULL);
+    char *internal = NULL;
     if (!n || *url)
         return CPUU_OK;
     cpuu_rc rc = cpuu_xml_child_text(n, "ExternalUrl", url, err);
-    if (rc >= 0 && !*url)
-        rc = cpuu_xml_child_text(n, "InternalUrl", url, err);
+    if (rc >= 0)
+        rc = cpuu_xml_child_text(n, "InternalUrl", &internal, err);
+    if (!*url)
+        *url = internal;
+    else if (internal && strcmp(internal, *url) != 0)
+        *second = internal;
+    else
+        cpuu_free(internal);
     return rc;
 }
 
@@ -141,9 +152,9 @@ static cpuu_rc take_protocols(const xmlNode *account, cpuu_autodiscover_result *
         if (!type) {
             rc = take_old_shape(p, &best_ews, r, err);
         } else if (cpuu_caseeq(type, "mapiHttp")) {
-            rc = take_urls(p, "MailStore", &r->emsmdb_url, err);
+            rc = take_urls(p, "MailStore", &r->emsmdb_url, &r->emsmdb_url2, err);
             if (rc >= 0)
-                rc = take_urls(p, "AddressBook", &r->nspi_url, err);
+                rc = take_urls(p, "AddressBook", &r->nspi_url, &r->nspi_url2, err);
         }
         cpuu_free(type);
     }
@@ -215,15 +226,38 @@ static cpuu_rc take_error(const xmlNode *error, cpuu_autodiscover_answer *a, cpu
     return cpuu_xml_child_text(error, "Message", &a->error_text, err);
 }
 
-static cpuu_rc take_redirect(const xmlNode *account, const char *element,
+/* RedirectUrl in the schema is RedirectURL in one of its published descriptions. */
+static const char *const redirect_names[] = {"RedirectAddr", "RedirectUrl", "RedirectURL"};
+#define N_REDIRECTS (sizeof(redirect_names) / sizeof(redirect_names[0]))
+
+static cpuu_rc take_redirect(const xmlNode *account, const char *action,
                              cpuu_autodiscover_kind kind, cpuu_autodiscover_answer *a,
                              cpuu_error *err)
 {
-    cpuu_rc rc = cpuu_xml_child_text(account, element, &a->redirect, err);
+    cpuu_rc rc = CPUU_OK;
+    for (size_t i = 0; i < N_REDIRECTS && rc >= 0 && !a->redirect; i++) {
+        if (cpuu_caseeq(redirect_names[i], action))
+            rc = cpuu_xml_child_text(account, redirect_names[i], &a->redirect, err);
+    }
     a->kind = kind;
     if (rc >= 0 && !a->redirect)
-        rc = cpuu_fail(err, CPUU_E_FORMAT, "the Autodiscover response has no %s", element);
+        rc = cpuu_fail(err, CPUU_E_FORMAT, "the Autodiscover response has no %s", action);
     return rc;
+}
+
+/* Action; where it is missing, what the rest of the account can only mean. NULL: neither. */
+static cpuu_rc take_action(const xmlNode *account, char **action, cpuu_error *err)
+{
+    cpuu_rc rc = cpuu_xml_child_text(account, "Action", action, err);
+    if (rc < 0 || *action)
+        return rc;
+    const char *meant = cpuu_xml_child(account, "Protocol", NULL) ? "settings" : NULL;
+    for (size_t i = 0; i < N_REDIRECTS && !meant; i++) {
+        if (cpuu_xml_child(account, redirect_names[i], NULL))
+            meant = redirect_names[i];
+    }
+    *action = cpuu_strdup(meant);
+    return meant && !*action ? cpuu_nomem(err) : CPUU_OK;
 }
 
 static cpuu_rc take_response(const xmlNode *response, cpuu_autodiscover_answer *a,
@@ -232,9 +266,11 @@ static cpuu_rc take_response(const xmlNode *response, cpuu_autodiscover_answer *
     const xmlNode *error = cpuu_xml_child(response, "Error", NULL);
     const xmlNode *account = cpuu_xml_child(response, "Account", NULL);
     char *action = NULL;
+    if (!error)
+        error = cpuu_xml_child(account, "Error", NULL);
     if (error)
         return take_error(error, a, err);
-    cpuu_rc rc = cpuu_xml_child_text(account, "Action", &action, err);
+    cpuu_rc rc = take_action(account, &action, err);
     if (rc < 0)
         return rc;
     if (action && cpuu_caseeq(action, "redirectAddr"))

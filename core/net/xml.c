@@ -27,11 +27,19 @@ static cpuu_rc describe(const xmlParserCtxt *ctxt, const char *what, cpuu_error 
     return cpuu_fail(err, CPUU_E_FORMAT, "%s has a document type, which is not allowed", what);
 }
 
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 cpuu_rc cpuu_xml_parse(const void *xml, size_t size, size_t max, const char *what, xmlDoc **out,
                        cpuu_error *err)
 {
     if (size > max || size > INT_MAX)
         return cpuu_fail(err, CPUU_E_FORMAT, "%s is larger than %zu bytes", what, max);
+    const uint8_t *p = xml;
+    while (size && is_blank(*p)) /* an empty line before the XML declaration is no XML */
+        p++, size--;
     if (size == 0)
         return cpuu_fail(err, CPUU_E_FORMAT, "%s is empty", what);
     xmlParserCtxt *ctxt = xmlNewParserCtxt();
@@ -40,7 +48,7 @@ cpuu_rc cpuu_xml_parse(const void *xml, size_t size, size_t max, const char *wha
     ctxt->sax->internalSubset = refuse_doctype;
     /* Without XML_PARSE_HUGE libxml2 bounds depth and node size; without NOENT, DTDLOAD and
      * XINCLUDE it reads nothing else. */
-    xmlDoc *doc = xmlCtxtReadMemory(ctxt, xml, (int)size, NULL, NULL,
+    xmlDoc *doc = xmlCtxtReadMemory(ctxt, (const char *)p, (int)size, NULL, NULL,
                                     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
                                         XML_PARSE_NOCDATA);
     cpuu_rc rc = CPUU_OK;
@@ -60,11 +68,6 @@ xmlNode *cpuu_xml_child(const xmlNode *parent, const char *name, const xmlNode *
     while (n && (n->type != XML_ELEMENT_NODE || strcmp((const char *)n->name, name) != 0))
         n = n->next;
     return n;
-}
-
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 static cpuu_rc trimmed(const cpuu_buf *b, char **out, cpuu_error *err)

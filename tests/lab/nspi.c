@@ -341,8 +341,6 @@ static uint32_t resolve(nspi_call *c, const char *text, lab_user **found)
     if (!*name)
         return MID_UNRESOLVED;
     *found = lab_user_by_dn(c->org, name);
-    if (!*found)
-        *found = lab_user_by_proxy(c->org, name);
     if (*found)
         return MID_RESOLVED;
     for (size_t i = 0; i < c->org->n_users && !strchr(name, '/'); i++) {
@@ -353,6 +351,8 @@ static uint32_t resolve(nspi_call *c, const char *text, lab_user **found)
             hits++;
         }
     }
+    if (hits == 0 && (*found = lab_user_by_proxy(c->org, name)))
+        return MID_RESOLVED;
     if (hits == 0)
         return c->org->independent ? MID_AMBIGUOUS : MID_UNRESOLVED;
     return hits == 1 ? MID_RESOLVED : MID_AMBIGUOUS;

@@ -871,6 +871,33 @@ START_TEST(people_are_found_by_exact_addresses_only)
 }
 END_TEST
 
+/* ANR takes an address for the beginning, or any part, of a longer one. */
+START_TEST(an_address_that_begins_another_is_found)
+{
+    static account a;
+    account_of(&a, "target", "alice");
+    lab_org *o = lab_find_org(model, "target");
+    lab_user *carol = lab_find_user(o, "carol");
+    char longer[] = "bob@target.test.org";
+    char *own = carol->smtp;
+    carol->smtp = longer;
+    cpuu_directory *d;
+    ck_assert_int_eq(cpuu_mail_directory(mail, &a.endpoint, &d, &err), CPUU_OK);
+    const char *keys[] = {"bob@target.test", "bob@target.tes", "bob@target.test.org"};
+    cpuu_person p[3];
+    cpuu_mail_op op = {
+        .verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = keys, .n_keys = 3, .people = p};
+    run_ok(&op, 1);
+    ck_assert(p[0].found && !p[0].ambiguous);
+    ck_assert_str_eq(p[0].dn, lab_find_user(o, "bob")->dn);
+    ck_assert(!p[1].found);
+    ck_assert(p[2].found);
+    ck_assert_str_eq(p[2].dn, carol->dn);
+    cpuu_mail_op_clear(&op);
+    carol->smtp = own;
+}
+END_TEST
+
 START_TEST(an_old_dn_is_found_as_an_alias)
 {
     static account a, old;
@@ -1719,6 +1746,7 @@ int main(void)
         folders_are_created_renamed_and_deleted_unless_something_is_in_them,
         names_become_ids_of_this_mailbox_and_back,
         people_are_found_by_exact_addresses_only,
+        an_address_that_begins_another_is_found,
         an_old_dn_is_found_as_an_alias,
         a_read_only_mailbox_is_not_written_to,
         rows_are_handed_over_one_by_one_and_can_be_stopped,

@@ -22,6 +22,9 @@
     "</User><Account>" account "</Account></Response></Autodiscover>"
 #define DN "<LegacyDN>/o=Org/cn=a</LegacyDN>"
 #define SETTINGS "<Action>settings</Action>"
+#define RELATIVE                                                                                   \
+    "<Protocol Type='mapiHttp'><MailStore><ExternalUrl>/mapi/emsmdb/?MailboxId=x</ExternalUrl>"    \
+    "</MailStore></Protocol>"
 
 static cpuu_rc parse(const char *xml, cpuu_autodiscover_answer *a, cpuu_error *err)
 {
@@ -133,6 +136,43 @@ START_TEST(all_documented_shapes_are_read)
                            "600</ErrorCode><Message>Invalid</Message></Error></Response>"
                            "</Autodiscover>", &a, &err), CPUU_OK);
     ck_assert_uint_eq(a.error_code, 600);
+    cpuu_autodiscover_answer_free(&a);
+}
+END_TEST
+
+/* Shapes no schema has, which can mean one thing only. */
+START_TEST(what_else_servers_write_is_understood)
+{
+    cpuu_autodiscover_answer a;
+    cpuu_error err = CPUU_ERROR_INIT;
+    ck_assert_int_eq(
+        parse("\r\n \xef\xbb\xbf<?xml version='1.0' encoding='utf-8'?>"
+              "<a:Autodiscover xmlns:a='http://schemas.microsoft.com/exchange/autodiscover/"
+              "responseschema/2006' xmlns:b='http://schemas.microsoft.com/exchange/autodiscover/"
+              "outlook/responseschema/2006a' xmlns:xsi='x'><b:Response><b:Account><b:Unknown/>"
+              "<b:Protocol Type='MapiHttp'><b:AddressBook><b:ExternalUrl>/mapi/nspi/"
+              "</b:ExternalUrl></b:AddressBook><b:MailStore><b:InternalUrl>i</b:InternalUrl>"
+              "<b:ExternalUrl><![CDATA[ e ]]></b:ExternalUrl></b:MailStore></b:Protocol>"
+              "</b:Account><b:User><b:LegacyDN>\n/O=ORG/CN=X\n</b:LegacyDN></b:User>"
+              "</b:Response></a:Autodiscover>\n\n", &a, &err), CPUU_OK);
+    ck_assert_int_eq(a.kind, CPUU_AD_SETTINGS);
+    ck_assert_str_eq(a.result.legacy_dn, "/O=ORG/CN=X");
+    ck_assert_str_eq(a.result.emsmdb_url, "e");
+    ck_assert_str_eq(a.result.emsmdb_url2, "i");
+    ck_assert_ptr_null(a.result.nspi_url2);
+    cpuu_autodiscover_answer_free(&a);
+    ck_assert_int_eq(parse(ANSWER("", "<RedirectAddr>b@c</RedirectAddr>"), &a, &err), CPUU_OK);
+    ck_assert_int_eq(a.kind, CPUU_AD_REDIRECT_ADDR);
+    cpuu_autodiscover_answer_free(&a);
+    ck_assert_int_eq(parse(ANSWER("", "<Action>redirectUrl</Action><RedirectAddr/><RedirectURL>"
+                                      "https://x/y</RedirectURL>"), &a, &err), CPUU_OK);
+    ck_assert_int_eq(a.kind, CPUU_AD_REDIRECT_URL);
+    ck_assert_str_eq(a.redirect, "https://x/y");
+    cpuu_autodiscover_answer_free(&a);
+    ck_assert_int_eq(parse(ANSWER("", "<Error><ErrorCode>501</ErrorCode></Error>"), &a, &err),
+                     CPUU_OK);
+    ck_assert_int_eq(a.kind, CPUU_AD_ERROR);
+    ck_assert_uint_eq(a.error_code, 501);
     cpuu_autodiscover_answer_free(&a);
 }
 END_TEST
@@ -311,7 +351,7 @@ static cpuu_rc look_up(world *w, const char *smtp, const char *url)
 
 START_TEST(a_configured_url_is_the_only_one_asked)
 {
-    route routes[] = {{"mail.target.test", "POST", 200, NULL, ANSWER(DN, SETTINGS), true, 0, ""},
+    route routes[] = {{"mail.target.test", "POST", 200, NULL, ANSWER(DN, SETTINGS RELATIVE), true, 0, ""},
                       {0}};
     world w;
     if (!open_world(&w, "a_configured_url_is_the_only_one_asked", routes))
@@ -321,6 +361,7 @@ START_TEST(a_configured_url_is_the_only_one_asked)
     ck_assert_str_eq(w.result.legacy_dn, "/o=Org/cn=a");
     ck_assert_str_eq(w.result.smtp, "a&b@source.test");
     ck_assert_str_eq(w.result.url, "https://mail.target.test/autodiscover.xml");
+    ck_assert_str_eq(w.result.emsmdb_url, "https://mail.target.test:443/mapi/emsmdb/?MailboxId=x");
     ck_assert_ptr_nonnull(strstr(routes[0].seen, "<EMailAddress>a&amp;b@source.test</EMailAddress>"));
     ck_assert_str_eq(w.anchor, "a&b@source.test");
     ck_assert_str_eq(w.capability, "2");
@@ -507,6 +548,7 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, recorded_answers_are_read);
     tcase_add_test(t, all_documented_shapes_are_read);
+    tcase_add_test(t, what_else_servers_write_is_understood);
     tcase_add_test(t, anything_else_is_refused);
     tcase_add_test(t, a_configured_url_is_the_only_one_asked);
     tcase_add_test(t, the_order_without_a_url);
