@@ -410,11 +410,11 @@ static void queue_open(cpuu_mailbox *box)
  * host name. */
 static char *server_name(const char *url)
 {
-    const char *p = url ? strstr(url, "MailboxId=") : NULL;
-    if (p) {
-        p += strlen("MailboxId=");
-        return cpuu_strndup(p, strcspn(p, "&#"));
-    }
+    static const char key[] = "MailboxId=";
+    const char *p = url ? strchr(url, '?') : NULL;
+    for (; p; p = strchr(p + 1, '&'))
+        if (cpuu_ncasecmp(p + 1, key, sizeof(key) - 1) == 0)
+            return cpuu_strndup(p + sizeof(key), strcspn(p + sizeof(key), "&#"));
     p = url ? strstr(url, "://") : NULL;
     p = p ? p + 3 : "";
     return cpuu_strndup(p, strcspn(p, ":/?#"));

@@ -167,7 +167,9 @@ done
 [ $lost = 0 ] && pass "a lost answer can be undone" ||
     { fail "a lost answer can be undone (request $lost)"; diff "$WORK/mail.before" "$WORK/mail.undone" | head -20; }
 
-[ $failures -ge 3 ] && pass "and each feature has failed in between" || fail "only $failures runs failed"
+least=3
+[ -n "$LAB_HABITS" ] && least=1 # a server in smaller steps: the same number reaches less far
+[ $failures -ge $least ] && pass "and each feature has failed in between" || fail "only $failures runs failed"
 [ -s "$WORK/bugs" ] && fail "plugins keep the rules of their interface: $(head -1 "$WORK/bugs")" ||
     pass "plugins keep the rules of their interface"
 

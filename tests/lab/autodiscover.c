@@ -170,6 +170,38 @@ void lab_org_url(const lab_org *o, char *out, size_t size)
         snprintf(out, size, "%s://localhost:%u", o->lab->http ? "http" : "https", o->port);
 }
 
+/* The same with prefixes, another order, a DN in capitals, no Action, and external addresses that
+ * nobody can reach from here. */
+static void put_odd_settings(lab_response *r, const lab_user *u)
+{
+    char url[300], guid[39], id[400], upper[1024];
+    cpuu_buf *b = &r->body;
+    size_t n = 0;
+    lab_org_url(u->org, url, sizeof(url));
+    cpuu_guid_text(guid, u->store->mailbox_guid);
+    snprintf(id, sizeof(id), "?mailboxid=%.36s@%s</a:InternalUrl>", guid + 1, u->org->domain);
+    for (; u->dn[n] && n + 1 < sizeof(upper); n++)
+        upper[n] = (char)(u->dn[n] >= 'a' && u->dn[n] <= 'z' ? u->dn[n] - 32 : u->dn[n]);
+    upper[n] = 0;
+    r->status = 200;
+    lab_response_header(r, "Content-Type", "application/xml");
+    put(b, "\xef\xbb\xbf<?xml version=\"1.0\"?><o:Autodiscover xmlns:o=\"" NS_OUTER "\" xmlns:a=\"" NS_INNER
+           "\"><!-- x --><a:Response a:new=\"1\"><a:Account><a:Protocol Type=\"MapiHttp\">"
+           "<a:AddressBook><a:ExternalUrl>https://localhost:1/mapi/nspi/</a:ExternalUrl>"
+           "<a:InternalUrl>");
+    put(b, url);
+    put(b, "/mapi/nspi/");
+    put(b, id);
+    put(b, "</a:AddressBook><a:MailStore><a:ExternalUrl>https://localhost:1/mapi/emsmdb/"
+           "</a:ExternalUrl><a:InternalUrl>\n   ");
+    put(b, url);
+    put(b, "/mapi/emsmdb/");
+    put(b, id);
+    put(b, "</a:MailStore></a:Protocol></a:Account><a:User><a:LegacyDN>");
+    put(b, upper);
+    put(b, "</a:LegacyDN></a:User></a:Response></o:Autodiscover>\r\n\r\n");
+}
+
 static void put_settings(lab_response *r, const lab_user *u, bool capable)
 {
     char url[300], guid[39];
@@ -256,6 +288,10 @@ void lab_autodiscover(const lab_request *q, lab_response *r)
         return;
     if (!u->store) {
         put_error(r, 501, "No settings for this address.");
+        return;
+    }
+    if (q->org->odd) {
+        put_odd_settings(r, u);
         return;
     }
     const char *capability = q->header(q->from, "X-MapiHttpCapability");

@@ -141,6 +141,8 @@ static bool org_setting(content *c, lab_org *o, const char *key, const char *val
         replace(&o->host, value);
     else if (strcmp(key, "independent") == 0)
         o->independent = yes(value);
+    else if (strcmp(key, "odd") == 0)
+        o->odd = yes(value);
     else if (strcmp(key, "mapihttp") == 0)
         o->mapihttp = yes(value);
     else if (strcmp(key, "legacy-too") == 0)

@@ -283,6 +283,11 @@ struct lab_org {
     size_t n_users, users_cap;
     lab_store *public_store;
     bool independent; /* behave like the independent server of the reference */
+    bool odd;         /* what the documents leave open, answered unlike both: other cookies beside the own
+                       * ones, obfuscated payloads, at most 3 rows and 1500 bytes of a stream at
+                       * once, rows always flagged, no SMTP address but among the proxies,
+                       * Autodiscover in prefixes and capitals with an external address nobody can
+                       * reach, special folders of another mailbox in the root's properties */
     bool mapihttp;    /* offered at all */
     bool legacy_too;  /* EXCH/EXPR also when MAPI/HTTP is offered */
     bool connect_legacy_dn_only;

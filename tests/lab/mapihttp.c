@@ -191,6 +191,14 @@ static void refuse(const lab_request *q, lab_response *r, int code, const char *
     cpuu_buf_add(&r->body, text, strlen(text));
 }
 
+/* A proxy in front of the server has cookies of its own, and one of them goes away again. */
+static void put_odd_cookies(lab_response *r)
+{
+    lab_response_header(r, "set-cookie", "ClientId=\"a=b\"; expires=Fri, 01-Jan-2038 00:00:00 GMT; "
+                                         "path=/; secure; HttpOnly");
+    lab_response_header(r, "SET-COOKIE", "Route=; path=/mapi; Expires=Thu, 01-Jan-1970 00:00:00 GMT");
+}
+
 static void begin_answer(const lab_request *q, lab_response *r, bool pending)
 {
     static const char *const echo[] = {"X-RequestType", "X-RequestId", "X-ClientInfo"};
@@ -204,11 +212,15 @@ static void begin_answer(const lab_request *q, lab_response *r, bool pending)
     lab_response_header(r, "X-PendingPeriod", "30000");
     lab_response_header(r, "X-ExpirationInfo", "900000");
     lab_response_header(r, "X-ServerApplication", "Exchange/15.00.0847.4040");
-    const char *meta =
-        pending ? "PROCESSING\r\nPENDING\r\nPENDING\r\nDONE\r\n" : "PROCESSING\r\nDONE\r\n";
+    bool odd = q->org->odd;
+    const char *meta = pending || odd ? "PROCESSING\r\nPENDING\r\nPENDING\r\nDONE\r\n"
+                                      : "PROCESSING\r\nDONE\r\n";
     char extra[160], now[21];
     cpuu_clock_iso(now, cpuu_clock_now());
-    snprintf(extra, sizeof(extra), "X-ElapsedTime: 1\r\nX-StartTime: %s\r\n\r\n", now);
+    snprintf(extra, sizeof(extra), "%sX-ElapsedTime: 1\r\nX-StartTime: %s\r\n\r\n",
+             odd ? "x-responsecode: 0\r\n" : "", now);
+    if (odd)
+        put_odd_cookies(r);
     cpuu_buf_add(&r->body, meta, strlen(meta));
     cpuu_buf_add(&r->body, extra, strlen(extra));
 }

@@ -193,6 +193,8 @@ static bool entry_value(nspi_call *c, const lab_user *u, uint16_t id, lab_val *v
 static bool entry_get(nspi_call *c, const lab_user *u, uint32_t tag, lab_val *v)
 {
     lab_val have;
+    if (c->org->odd && (TAG_ID(tag) == 0x39FE || TAG_ID(tag) == 0x3905))
+        return false;
     return u && entry_value(c, u, TAG_ID(tag), &have) &&
            lab_value_convert(&c->arena, &have, TAG_TYPE(tag), v);
 }

@@ -363,13 +363,16 @@ static void put_payload(lab_rop *x, const cpuu_buf *rops_out, bool last, cpuu_bu
 {
     uint16_t size = (uint16_t)(2 + rops_out->size + 4 * x->n_handles);
     cpuu_buf_u16(out, 0);
-    cpuu_buf_u16(out, last ? 4 : 0);
+    cpuu_buf_u16(out, (uint16_t)((last ? 4 : 0) | (x->org->odd ? 2 : 0)));
     cpuu_buf_u16(out, size);
     cpuu_buf_u16(out, size);
+    size_t start = out->size;
     cpuu_buf_u16(out, (uint16_t)(2 + rops_out->size));
     cpuu_buf_add(out, rops_out->data, rops_out->size);
     for (uint32_t i = 0; i < x->n_handles; i++)
         cpuu_buf_u32(out, x->handles[i]);
+    for (size_t i = start; x->org->odd && i < out->size; i++)
+        out->data[i] ^= 0xA5;
 }
 
 /* Repeats the last ROP into further payloads while the client's buffer has room ([MS-OXCRPC]

@@ -256,7 +256,7 @@ void rop_row(cpuu_buf *b, const lab_view *v, const uint32_t *tags, uint16_t n, b
              uint32_t limit)
 {
     row_values r = collect(v, tags, n, cut, limit);
-    bool flagged = false;
+    bool flagged = v->store && v->store->org->odd;
     for (uint16_t i = 0; i < n; i++)
         flagged |= r.error[i] != 0;
     cpuu_buf_u8(b, flagged);

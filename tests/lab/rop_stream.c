@@ -96,6 +96,8 @@ void rop_read_stream(lab_rop *x)
     size_t room = rop_left(x) > 8 ? rop_left(x) - 8 : 0;
     if (n > count)
         n = count;
+    if (n > 1500 && x->org->odd)
+        n = 1500;
     if (n > room) {
         n = room;
         if (room < 1024) { /* better a fresh buffer than crumbs */

@@ -384,6 +384,8 @@ void rop_query_rows(lab_rop *x)
     rop_head(x, in, EC_SUCCESS);
     cpuu_buf_u8(x->out, 0);
     cpuu_buf_u16(x->out, 0);
+    if (x->org->odd && count > 3)
+        count = 3;
     uint16_t n = put_rows(x, o, count, forward);
     bool more = forward ? t->pos < t->n_rows : t->pos > 0;
     if (!n && more && count) { /* not one row fits: [MS-OXCTABL] R466, here as the ROP's result */

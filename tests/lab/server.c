@@ -234,12 +234,15 @@ static bool set_fault(lab_org *o, const json_t *j)
     const json_t *at = json_object_get(j, "at"), *count = json_object_get(j, "count");
     const json_t *delay = json_object_get(j, "delay_ms");
     const json_t *independent = json_object_get(j, "independent");
+    const json_t *odd = json_object_get(j, "odd");
     if (action && !known_action(action))
         return false;
     if (delay)
         o->delay_ms = (uint32_t)json_integer_value(delay);
     if (independent)
         o->independent = json_is_true(independent);
+    if (odd)
+        o->odd = json_is_true(odd);
     if (!action)
         return true;
     o->fault = (lab_fault){.at = at ? (uint32_t)json_integer_value(at) : 1,
