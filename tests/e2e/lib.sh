@@ -44,7 +44,7 @@ lab_post() { "$BUILD/cpuu-lab-get" "$control/lab/$1" "$2"; }
 id() { jq -r "$1" "$WORK/ids.json"; } # a value of ids.json
 
 # A hive whose default profile opens alice's source mailbox, with links of every kind in it.
-# arguments: hive, descriptor width (4 or 8), Outlook version
+# arguments: hive, descriptor width (4 or 8), Outlook version, more arguments of cpuu-mkprofile
 make_hive() {
     a=.source.alice
     "$BUILD/cpuu-mkprofile" width="$2" version="$3" profile=Outlook user='C:\Users\alice' \
@@ -53,7 +53,7 @@ make_hive() {
         box= box="$(person bob)" box="$(person carol)" \
         contacts= contacts="Contacts;$(id "$a.folders[\"@contacts\"]")" \
         contacts="Клиенты;$(id "$a.folders[\"@contacts/Клиенты\"]")" \
-        contacts="Suppliers;$(id "$a.folders[\"@contacts/Suppliers\"]")" \
+        contacts="Suppliers;$(id "$a.folders[\"@contacts/Suppliers\"]")" "${@:4}" \
         >"$WORK/profile.reg" || die "cpuu-mkprofile failed"
     rm -f "$1"
     mkdir -p "$(dirname "$1")/AppData/Roaming/Microsoft/Outlook" \

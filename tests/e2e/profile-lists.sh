@@ -8,6 +8,7 @@ BUILD=${BUILD:-$(pwd)}
 WORK=$(mktemp -d)
 trap 'lab_stop; rm -rf "$WORK"' EXIT
 . "$srcdir/tests/e2e/lib.sh"
+. "$srcdir/tests/e2e/profile-data.sh"
 CPUU=$BUILD/cpuu
 HIVE=$WORK/Users/alice/NTUSER.DAT
 failed=0
@@ -24,47 +25,17 @@ check() { # what, then a command that must succeed
     fi
 }
 
-folder() { id ".$1.folders[\"$2\"]"; }
-
-nobody=00000000$(printf '%032d' 7)0100$(printf '%032d' 8)00000000002a0000
-pst='C:\Users\alice\Documents\Old mail.pst'
-
-# A profile of alice with every kind of link. The arguments that differ before and after are given.
-write_profile() { # file, more arguments
-    file=$1
-    shift
-    "$BUILD/cpuu-mkprofile" width="$width" version="$version" profile=Outlook user='C:\Users\alice' \
-        pst="$pst" pstname='My old mail' box= contacts= move= other= "$@" >"$file" ||
-        die "cpuu-mkprofile failed"
-}
-
 before() {
-    a=source.alice
-    write_profile "$WORK/before.reg" \
-        smtp="$(id .$a.smtp)" dn="$(id .$a.dn)" guid="$(id .$a.guid)" name="$(id .$a.display)" \
-        windows=1 named='Meine Post' favorites='Beliebte' allpublic='Alle Ordner' inbox="$(folder $a @inbox)" \
-        box="$(person bob);Bob, sales" box="$(person carol)" \
-        move="Projects;$(folder $a @inbox/Projects)" \
-        move="Only at the source;$(folder $a '@inbox/Only at the source')" \
-        move="Клиенты;$(folder $a @contacts/Клиенты)" \
-        move="Bob's calendar;$(folder source.bob @calendar);$(id .source.bob.smtp);$(id .source.bob.dn)" \
-        move="Carol's calendar;$(folder source.carol @calendar);$(id .source.carol.smtp);$(id .source.carol.dn)" \
-        move="Zoe;$nobody;zoe@source.test;/o=SourceOrg/cn=Recipients/cn=zoe" \
-        move="News;$(id '.source."(public)".folders["Company/News"]');store;$(id '.source."(public)".store')" \
-        move="Old;pst;$pst" \
-        other='Bob Brown' other='Carol Clark' other='Zoe Zebra'
-    mkdir -p "$WORK/Users/alice/AppData/Roaming/Microsoft/Outlook" \
-        "$WORK/Users/alice/AppData/Local/Microsoft/Outlook"
     rm -rf "$HIVE" "$WORK/state"
-    "$BUILD/cpuu-mkhive" "$HIVE" "$WORK/before.reg" || die "cpuu-mkhive failed"
+    make_full_hive "$HIVE" "$width" "$version"
 }
 
-# The same lists as they must be afterwards. The public store is named by the server that opened it: the
-# one that holds the mailbox.
+# The same lists as they must be afterwards.
 expected() {
     a=target.alice
-    public=$(id '.target."(public)".store' | cut -c1-120)$(id .target.alice.store | cut -c121-218)
-    write_profile "$WORK/expected.reg" \
+    public_folders target
+    "$BUILD/cpuu-mkprofile" width="$width" version="$version" profile=Outlook user='C:\Users\alice' \
+        pst="$pst" box= contacts= move= other= \
         smtp="$(id .$a.smtp)" dn="$(id .$a.dn)" guid="$(id .$a.guid)" server="$(id .$a.smtp)" \
         windows=2 inbox="$(folder $a @inbox)" fresh="Projects;$(folder $a @inbox/Projects)" \
         fresh=- \
@@ -72,9 +43,9 @@ expected() {
         fresh="Bob's calendar;$(folder target.bob @calendar);$(id .target.bob.smtp);$(id .target.bob.dn)" \
         move="Carol's calendar;$(folder source.carol @calendar);$(id .source.carol.smtp);$(id .source.carol.dn)" \
         move="Zoe;$nobody;zoe@source.test;/o=SourceOrg/cn=Recipients/cn=zoe" \
-        fresh="News;$(id '.target."(public)".folders["Company/News"]');store;$public" \
-        move="Old;pst;$pst" \
-        other='Robert Brown' other='Carol Clark' other='Zoe Zebra'
+        fresh="News;$news;store;$public" move="Old;pst;$pst" \
+        other='Robert Brown' other='Carol Clark' other='Zoe Zebra' >"$WORK/expected.reg" ||
+        die "cpuu-mkprofile failed"
     rm -f "$WORK/expected.hive"
     "$BUILD/cpuu-mkhive" "$WORK/expected.hive" "$WORK/expected.reg" || die "cpuu-mkhive failed"
 }
