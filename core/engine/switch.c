@@ -220,9 +220,11 @@ static void report_edit(cpuu_job *job, const cpuu_edit *edit)
     char title[256];
     snprintf(title, sizeof(title), "%s%s%s%s", what, edit->title ? " (" : "",
              edit->title ? edit->title : "", edit->title ? ")" : "");
+    const char *key = edit->kind == CPUU_EDIT_DELETE_KEY   ? "(key deleted)"
+                      : edit->kind == CPUU_EDIT_CREATE_KEY ? "(key created)"
+                                                           : NULL;
     cpuu_report_change(job->e->report, below, title, *before ? before : NULL,
-                       *after ? after : edit->kind == CPUU_EDIT_DELETE_KEY ? "(key deleted)" : NULL,
-                       (char)edit->mark);
+                       *after ? after : key, (char)edit->mark);
     cpuu_reg_values_free(&v);
 }
 

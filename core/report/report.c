@@ -31,7 +31,7 @@ struct cpuu_report {
     cpuu_status previous;
     uint32_t links[5]; /* of the current feature, by outcome */
     /* totals */
-    uint32_t profiles, ended[32], all_links[5], changes, inferred, conflicts;
+    uint32_t profiles, would_be_done, ended[32], all_links[5], changes, inferred, conflicts;
 };
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -235,14 +235,18 @@ static void csv_line(cpuu_report *r, const char *profile, cpuu_status status)
 void cpuu_report_profile_end(cpuu_report *r, cpuu_status status, const char *message)
 {
     const char *profile = r->profile ? r->profile : "?";
+    /* A dry run leaves a profile unprocessed that it could have processed. */
+    bool would = r->settings->dry_run && status == CPUU_PROFILE_WAS_NOT_PROCESSED && !message;
     csv_line(r, profile, status);
     cpuu_json_profile_end(r->json, status, message);
     /* Why a profile failed has been said where it happened; here its code is noted. */
     cpuu_logf(&r->log, CPUU_LV_TRACE, "profile '%s': %s (%d)", profile, cpuu_status_name(status),
               (int)status);
-    summarise(r, "Profile '%s': %s\n", profile, cpuu_status_text(status));
+    summarise(r, "Profile '%s': %s\n", profile,
+              would ? "This was a dry run, nothing was written." : cpuu_status_text(status));
     r->mask |= cpuu_status_exit(status);
     r->profiles++;
+    r->would_be_done += would;
     r->ended[(unsigned)status < 32 ? status : 31]++;
 }
 
@@ -378,7 +382,7 @@ static uint32_t ended(const cpuu_report *r, cpuu_status a, cpuu_status b)
 
 static void summarise_totals(cpuu_report *r)
 {
-    uint32_t failed = 0, done = 0;
+    uint32_t failed = 0, done = r->would_be_done;
     for (unsigned i = 0; i < 32; i++) {
         unsigned bits = cpuu_status_exit((cpuu_status)i);
         done += bits == CPUU_EXIT_SUCCESS ? r->ended[i] : 0;
@@ -387,8 +391,8 @@ static void summarise_totals(cpuu_report *r)
     if (r->profiles == 0 && !r->aborted)
         summarise(r, "No profile was processed.\n");
     if (r->profiles)
-        summarise(r, "%u profile%s: %u %s, %u failed, %u left alone.\n", r->profiles,
-                  r->profiles == 1 ? "" : "s", done,
+        summarise(r, "%u profile%s: %u %s%s, %u failed, %u left alone.\n", r->profiles,
+                  r->profiles == 1 ? "" : "s", done, r->settings->dry_run ? "would be " : "",
                   r->settings->mode == CPUU_MODE_UNDO      ? "rolled back"
                   : r->settings->mode == CPUU_MODE_CLEANUP ? "cleaned up"
                                                            : "updated",

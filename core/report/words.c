@@ -92,7 +92,7 @@ static const struct {
     {"not-migrated", "its owner has not moved"},
     {"unknown", "nobody is known by that identity"},
     {"missing", "there is no such folder or item at the target"},
-    {"no-access", "its owner has moved, but the mailbox cannot be opened"},
+    {"no-access", "a mailbox of its owner cannot be opened"},
     {"ambiguous", "several fit"},
     {"local", "it is local data"},
     {"unreadable", "it is damaged and is carried along as it is"},

@@ -237,7 +237,6 @@ const cpuu_setting cpuu_settings_table[] = {
     {.name = "Remove",
      .where = PAR,
      .type = CPUU_T_REMOVE,
-     .effect = CPUU_LATER,
      .offset = AT(remove),
      .arg = "Nicks",
      .help = "Nicks: delete the AutoComplete list. To leave the list alone use Skip=Nicks."},

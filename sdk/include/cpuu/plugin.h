@@ -225,7 +225,7 @@ typedef struct cpuu_result {
 #define CPUU_WHY_NOT_MIGRATED 3u
 #define CPUU_WHY_UNKNOWN      4u /* nobody is known by that identity */
 #define CPUU_WHY_MISSING      5u /* no such folder or item at the target */
-#define CPUU_WHY_NO_ACCESS    6u /* moved, but a mailbox could not be opened */
+#define CPUU_WHY_NO_ACCESS    6u /* a mailbox of the owner could not be opened */
 #define CPUU_WHY_AMBIGUOUS    7u
 #define CPUU_WHY_LOCAL        8u  /* PST or other local data: never touched */
 #define CPUU_WHY_UNREADABLE   9u  /* damaged: carried through byte for byte */

@@ -258,6 +258,23 @@ START_TEST(csv_has_name_status_previous)
 }
 END_TEST
 
+START_TEST(dry_run_says_what_would_be)
+{
+    settings.dry_run = true;
+    cpuu_report *r = open_report();
+    cpuu_report_profile_begin(r, "/u/NTUSER.DAT", "One", CPUU_PROFILE_WAS_NOT_PROCESSED);
+    cpuu_report_profile_end(r, CPUU_PROFILE_WAS_NOT_PROCESSED, NULL);
+    cpuu_report_profile_begin(r, "/u/NTUSER.DAT", "Two", CPUU_PROFILE_WAS_NOT_PROCESSED);
+    cpuu_report_profile_end(r, CPUU_PROFILE_WAS_NOT_PROCESSED, "trouble");
+    cpuu_report_add_exit(r, CPUU_EXIT_SUCCESS);
+    ck_assert_int_eq(cpuu_report_close(r), CPUU_EXIT_SUCCESS);
+    file_is("CPUU.csv", "One\t0\t0\nTwo\t0\t0\n");
+    file_has("CPUU.log", "Profile 'One': This was a dry run, nothing was written.");
+    file_has("CPUU.log", "Profile 'Two': The profile was not processed.");
+    file_has("CPUU.log", "2 profiles: 1 would be updated, 0 failed, 1 left alone.");
+}
+END_TEST
+
 static const char *text_at(json_t *o, const char *a, const char *b)
 {
     json_t *v = json_object_get(o, a);
@@ -584,6 +601,7 @@ int main(void)
     tcase_add_test(t, variables_in_file_names);
     tcase_add_test(t, log_lines_have_time_pid_and_level);
     tcase_add_test(t, csv_has_name_status_previous);
+    tcase_add_test(t, dry_run_says_what_would_be);
     tcase_add_test(t, json_says_the_same);
     tcase_add_test(t, a_log_in_a_missing_folder_is_bit_64);
     tcase_add_test(t, a_log_behind_a_link_is_not_written);
