@@ -305,11 +305,15 @@ static bool names_used(const cpuu_run *run)
     return false;
 }
 
-static cpuu_rc prepare(cpuu_run *run, cpuu_error *err)
+static cpuu_rc prepare_mailbox(cpuu_run *run, cpuu_error *err)
 {
     const uint16_t *ids = NULL;
-    cpuu_rc rc = merge(run, err);
-    if (rc == CPUU_OK && names_used(run))
+    cpuu_rc rc = CPUU_OK;
+    if (!run->w->mail || !run->w->target)
+        return cpuu_fail(err, CPUU_E_IO, "the target mailbox is not connected");
+    if (!run->w->dry_run && !run->w->journal)
+        return cpuu_fail(err, CPUU_E_FAILED, "there is no journal to write to");
+    if (names_used(run))
         rc = cpuu_reading_names(run->s, run->f, run->w->target, !run->w->dry_run, &ids, err);
     for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
         cpuu_queued *q = &run->queue[i];
@@ -318,16 +322,41 @@ static cpuu_rc prepare(cpuu_run *run, cpuu_error *err)
         rc = folder_of(run, q, err);
         if (rc == CPUU_OK)
             rc = wire_values(run, ids, q, err);
+        if (rc == CPUU_OK && q->c.verb != CPUU_CREATE)
+            rc = cpuu_run_remember(run, q, err);
     }
     return rc;
 }
 
+cpuu_rc cpuu_run_prepare(cpuu_run *run, cpuu_error *err)
+{
+    cpuu_rc rc = merge(run, err);
+    return rc == CPUU_OK && cpuu_run_queues(run, false) ? prepare_mailbox(run, err) : rc;
+}
+
 /* ---- before-images --------------------------------------------------------------------------- */
 
-typedef struct image { /* one read of the before-image set */
-    cpuu_mail_op op;
-    size_t index; /* of the change it is for */
-} image;
+typedef struct slot { /* one change of one of the runs that are written together */
+    cpuu_run *run;
+    cpuu_queued *q;
+} slot;
+
+/* The changes that are still to be written, of all runs that have not failed. */
+static slot *slots_of(cpuu_run *const *runs, size_t n, size_t *count)
+{
+    size_t most = 0, at = 0;
+    for (size_t r = 0; r < n; r++)
+        most += runs[r]->n_queue - runs[r]->n_applied;
+    slot *slots = cpuu_calloc(most + 1, sizeof(*slots));
+    for (size_t r = 0; r < n && slots; r++) {
+        for (size_t i = runs[r]->n_applied; i < runs[r]->n_queue && runs[r]->rc == CPUU_OK; i++) {
+            if (to_mailbox(runs[r], i))
+                slots[at++] = (slot){runs[r], &runs[r]->queue[i]};
+        }
+    }
+    *count = at;
+    return slots;
+}
 
 static cpuu_mail_op image_op(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
 {
@@ -371,17 +400,17 @@ static bool has_image(const cpuu_queued *q)
     return !is_placeholder(q->c.verb == CPUU_CREATE ? q->folder : q->c.id);
 }
 
-static bool listed_already(const cpuu_run *run, size_t i, size_t *same)
+/* Several creations in one folder share one listing. */
+static const cpuu_queued *listed_by(const slot *slots, size_t i)
 {
-    for (size_t k = run->n_applied; k < i; k++) {
-        if (to_mailbox(run, k) && run->queue[k].c.verb == CPUU_CREATE &&
-            run->queue[k].c.what == run->queue[i].c.what &&
-            cpuu_blob_same(run->queue[k].folder, run->queue[i].folder)) {
-            *same = k;
-            return true;
-        }
+    const cpuu_queued *q = slots[i].q;
+    for (size_t k = 0; k < i && q->c.verb == CPUU_CREATE; k++) {
+        const cpuu_queued *other = slots[k].q;
+        if (other->c.verb == CPUU_CREATE && other->c.what == q->c.what &&
+            cpuu_blob_same(other->folder, q->folder))
+            return other;
     }
-    return false;
+    return NULL;
 }
 
 static cpuu_rc keep_ids(cpuu_run *run, cpuu_queued *q, const cpuu_mail_rows *rows, cpuu_error *err)
@@ -424,54 +453,56 @@ static cpuu_rc keep_image(cpuu_run *run, cpuu_queued *q, const cpuu_mail_op *op,
     return CPUU_OK;
 }
 
-static cpuu_rc take_image(cpuu_run *run, const image *im, cpuu_error *err)
+static cpuu_rc take_image(const slot *s, const cpuu_mail_op *op, cpuu_error *err)
 {
-    cpuu_queued *q = &run->queue[im->index];
-    if (im->op.rc < 0) {
-        q->rc = im->op.rc;
-        cpuu_run_problem(run, &im->op.error);
+    if (op->rc < 0) {
+        s->q->rc = op->rc;
+        cpuu_run_problem(s->run, &op->error);
         return CPUU_OK;
     }
-    if (q->c.verb == CPUU_CREATE)
-        return keep_ids(run, q, &im->op.rows, err);
-    return keep_image(run, q, &im->op, err);
+    if (s->q->c.verb == CPUU_CREATE)
+        return keep_ids(s->run, s->q, &op->rows, err);
+    return keep_image(s->run, s->q, op, err);
 }
 
-static cpuu_rc read_images(cpuu_run *run, cpuu_error *err)
+static cpuu_rc ask_images(const slot *slots, size_t n, cpuu_mail_op *ops, size_t *owners,
+                          cpuu_error *err)
 {
-    const size_t most = run->n_queue - run->n_applied;
-    image *images = cpuu_calloc(most, sizeof(*images));
-    cpuu_mail_op *ops = cpuu_calloc(most, sizeof(*ops));
-    size_t n = 0, same;
-    cpuu_rc rc = images && ops ? CPUU_OK : cpuu_nomem(err);
-    for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
-        cpuu_queued *q = &run->queue[i];
-        if (!to_mailbox(run, i) || !has_image(q) ||
-            (q->c.verb == CPUU_CREATE && listed_already(run, i, &same)))
+    size_t n_ops = 0;
+    cpuu_rc rc = CPUU_OK;
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
+        if (!has_image(slots[i].q) || listed_by(slots, i))
             continue;
-        images[n].index = i;
-        ops[n++] = image_op(run, q, err);
-        if (q->c.verb == CPUU_UPDATE && !ops[n - 1].tags)
+        owners[n_ops] = i;
+        ops[n_ops++] = image_op(slots[i].run, slots[i].q, err);
+        if (slots[i].q->c.verb == CPUU_UPDATE && !ops[n_ops - 1].tags)
             rc = CPUU_E_NOMEM;
     }
-    if (rc == CPUU_OK && n)
-        rc = cpuu_mail_run(run->w->mail, ops, n, err);
-    for (size_t i = 0; i < n; i++) {
-        images[i].op = ops[i];
+    if (rc == CPUU_OK && n_ops)
+        rc = cpuu_mail_run(slots[0].run->w->mail, ops, n_ops, err);
+    for (size_t i = 0; i < n_ops; i++) {
         if (rc == CPUU_OK)
-            rc = take_image(run, &images[i], err);
+            rc = take_image(&slots[owners[i]], &ops[i], err);
         cpuu_mail_op_clear(&ops[i]);
     }
-    for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
-        cpuu_queued *q = &run->queue[i];
-        if (to_mailbox(run, i) && q->c.verb == CPUU_CREATE && listed_already(run, i, &same)) {
-            q->ids_before = run->queue[same].ids_before;
-            q->n_ids_before = run->queue[same].n_ids_before;
-            q->rc = run->queue[same].rc;
-        }
+    return rc;
+}
+
+static cpuu_rc read_images(const slot *slots, size_t n, cpuu_error *err)
+{
+    cpuu_mail_op *ops = cpuu_calloc(n + 1, sizeof(*ops));
+    size_t *owners = cpuu_calloc(n + 1, sizeof(*owners));
+    cpuu_rc rc = ops && owners ? ask_images(slots, n, ops, owners, err) : cpuu_nomem(err);
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
+        const cpuu_queued *same = listed_by(slots, i);
+        if (!same)
+            continue;
+        slots[i].q->ids_before = same->ids_before;
+        slots[i].q->n_ids_before = same->n_ids_before;
+        slots[i].q->rc = same->rc;
     }
-    cpuu_free(images);
     cpuu_free(ops);
+    cpuu_free(owners);
     return rc;
 }
 
@@ -490,15 +521,15 @@ static bool written_before(const cpuu_run *run, const cpuu_queued *q)
     return false;
 }
 
-static bool changed_since(cpuu_run *run, const cpuu_queued *q)
+static bool changed_since(const cpuu_run *run, const cpuu_queued *q)
 {
-    cpuu_prop seen;
-    if (q->c.verb == CPUU_CREATE)
-        return false;
     for (uint32_t i = 0; i < q->n_before; i++) {
-        if (cpuu_run_seen(run, q, q->before[i].tag, &seen) &&
-            (seen.present != q->before[i].present || !cpuu_blob_same(seen.data, q->before[i].data)))
-            return !written_before(run, q);
+        for (uint32_t k = 0; k < q->n_seen; k++) {
+            if (q->seen[k].tag == q->before[i].tag &&
+                (q->seen[k].present != q->before[i].present ||
+                 !cpuu_blob_same(q->seen[k].data, q->before[i].data)))
+                return !written_before(run, q);
+        }
     }
     return false;
 }
@@ -595,28 +626,18 @@ static cpuu_rc journal_one(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
                            .has_after = q->c.verb != CPUU_DELETE};
         rc = cpuu_journal_add(run->w->journal, &rec, err);
         q->seq = rec.seq;
-        run->broken = run->broken || rc < 0;
     }
     cpuu_buf_free(&before);
     cpuu_buf_free(&after);
     return rc;
 }
 
-static cpuu_rc journal_all(cpuu_run *run, cpuu_error *err)
+static cpuu_rc journal_all(const slot *slots, size_t n, cpuu_error *err)
 {
     cpuu_rc rc = CPUU_OK;
-    bool any = false;
-    for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
-        if (!to_mailbox(run, i))
-            continue;
-        rc = journal_one(run, &run->queue[i], err);
-        any = true;
-    }
-    if (rc == CPUU_OK && any) {
-        rc = cpuu_journal_flush(run->w->journal, err);
-        run->broken = run->broken || rc < 0;
-    }
-    return rc;
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++)
+        rc = journal_one(slots[i].run, slots[i].q, err);
+    return rc == CPUU_OK && n ? cpuu_journal_flush(slots[0].run->w->journal, err) : rc;
 }
 
 static cpuu_mail_op write_op(cpuu_run *run, const cpuu_queued *q)
@@ -684,58 +705,47 @@ static cpuu_rc take_result(cpuu_run *run, cpuu_queued *q, const cpuu_mail_op *op
     rc = cpuu_journal_mark(run->w->journal, q->seq, CPUU_RECORD_DONE,
                            q->result.size ? &q->result : NULL, err);
     run->broken = run->broken || rc < 0;
-    run->n_changes++;
-    report_change(run, q);
     return rc;
 }
 
-static cpuu_rc write_all(cpuu_run *run, cpuu_error *err)
+static cpuu_rc write_all(const slot *slots, size_t n, cpuu_error *err)
 {
-    const size_t most = run->n_queue - run->n_applied;
-    cpuu_mail_op *ops = cpuu_calloc(most, sizeof(*ops));
-    size_t n = 0, at = 0;
+    cpuu_mail_op *ops = cpuu_calloc(n + 1, sizeof(*ops));
     if (!ops)
         return cpuu_nomem(err);
-    for (size_t i = run->n_applied; i < run->n_queue; i++) {
-        if (to_mailbox(run, i))
-            ops[n++] = write_op(run, &run->queue[i]);
+    for (size_t i = 0; i < n; i++) {
+        ops[i] = write_op(slots[i].run, slots[i].q);
+        slots[i].run->wrote = true;
     }
-    cpuu_rc rc = n ? cpuu_mail_run(run->w->mail, ops, n, err) : CPUU_OK;
-    const bool answered = rc == CPUU_OK; /* else nobody knows: the records stay "sent" */
-    for (size_t i = run->n_applied; i < run->n_queue && at < n && answered; i++) {
+    cpuu_rc rc = n ? cpuu_mail_run(slots[0].run->w->mail, ops, n, err) : CPUU_OK;
+    for (size_t i = 0; i < n; i++) {
+        cpuu_run *run = slots[i].run;
         cpuu_error one = CPUU_ERROR_INIT;
-        if (!to_mailbox(run, i))
-            continue;
-        const cpuu_rc result = take_result(run, &run->queue[i], &ops[at++], &one);
-        if (result < 0 && rc == CPUU_OK) {
-            rc = result;
-            if (err)
-                *err = one;
+        /* Without an answer nobody knows: the records stay "sent". */
+        const cpuu_rc result = rc == CPUU_OK ? take_result(run, slots[i].q, &ops[i], &one) : rc;
+        if (result < 0 && run->rc == CPUU_OK) {
+            run->rc = result;
+            run->why = rc == CPUU_OK || !err ? one : *err;
         }
-    }
-    for (size_t i = 0; i < n; i++)
         cpuu_mail_op_clear(&ops[i]);
+    }
     cpuu_free(ops);
     return rc;
 }
 
-static cpuu_rc pretend(cpuu_run *run, cpuu_error *err)
+static cpuu_rc pretend(const slot *slots, size_t n, cpuu_error *err)
 {
-    for (size_t i = run->n_applied; i < run->n_queue; i++) {
-        cpuu_queued *q = &run->queue[i];
-        if (!to_mailbox(run, i))
-            continue;
+    for (size_t i = 0; i < n; i++) {
+        cpuu_queued *q = slots[i].q;
+        cpuu_reading *s = slots[i].run->s;
         q->applied = true;
-        run->n_changes++;
         if (q->c.verb == CPUU_CREATE) {
             char id[40];
-            snprintf(id, sizeof(id), PLACEHOLDER "%" PRIu32, ++run->s->placeholders);
-            q->result =
-                (cpuu_blob){cpuu_arena_dup(&run->s->arena, id, strlen(id)), (uint32_t)strlen(id)};
+            snprintf(id, sizeof(id), PLACEHOLDER "%" PRIu32, ++s->placeholders);
+            q->result = (cpuu_blob){cpuu_arena_dup(&s->arena, id, strlen(id)), (uint32_t)strlen(id)};
             if (!q->result.data)
                 return cpuu_nomem(err);
         }
-        report_change(run, q);
     }
     return CPUU_OK;
 }
@@ -803,6 +813,10 @@ static cpuu_rc edit_section(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
 static cpuu_rc edit_profile(cpuu_run *run, cpuu_error *err)
 {
     cpuu_rc rc = CPUU_OK;
+    if (run->w->edits && !run->staged) {
+        run->savepoint = run->w->edits->count;
+        run->staged = true;
+    }
     for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
         cpuu_queued *q = &run->queue[i];
         cpuu_error why = CPUU_ERROR_INIT;
@@ -818,41 +832,85 @@ static cpuu_rc edit_profile(cpuu_run *run, cpuu_error *err)
 
 /* ---- the services ---------------------------------------------------------------------------- */
 
-static bool any_mailbox(const cpuu_run *run)
+bool cpuu_run_queues(const cpuu_run *run, bool sections)
 {
     for (size_t i = run->n_applied; i < run->n_queue; i++) {
-        if (run->queue[i].c.what != CPUU_SECTIONS)
+        if ((run->queue[i].c.what == CPUU_SECTIONS) == sections)
             return true;
     }
     return false;
 }
 
-static cpuu_rc flush_mailbox(cpuu_run *run, cpuu_error *err)
+static void fail_all(cpuu_run *const *runs, size_t n, const cpuu_error *why, bool broken)
 {
-    if (!run->w->mail || !run->w->target)
-        return cpuu_fail(err, CPUU_E_IO, "the target mailbox is not connected");
-    if (!run->w->dry_run && !run->w->journal)
-        return cpuu_fail(err, CPUU_E_FAILED, "there is no journal to write to");
-    cpuu_rc rc = prepare(run, err);
-    if (rc == CPUU_OK)
-        rc = read_images(run, err);
-    if (rc == CPUU_OK)
-        rc = compare(run, err);
-    if (rc < 0 || run->w->dry_run)
-        return rc < 0 ? rc : pretend(run, err);
-    rc = journal_all(run, err);
-    return rc < 0 ? rc : write_all(run, err);
+    for (size_t i = 0; i < n; i++) {
+        if (runs[i]->rc == CPUU_OK) {
+            runs[i]->rc = why->rc;
+            runs[i]->why = *why;
+        }
+        runs[i]->broken = runs[i]->broken || broken;
+    }
 }
 
-cpuu_rc cpuu_run_flush(cpuu_run *run, cpuu_error *err)
+void cpuu_runs_write(cpuu_run *const *runs, size_t n)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    size_t count;
+    const cpuu_work *w = runs[0]->w;
+    slot *slots = slots_of(runs, n, &count);
+    cpuu_rc rc = slots ? CPUU_OK : cpuu_nomem(&err);
+    if (rc == CPUU_OK && count)
+        rc = read_images(slots, count, &err);
+    cpuu_free(slots);
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++)
+        runs[i]->rc = compare(runs[i], &runs[i]->why);
+    slots = rc == CPUU_OK ? slots_of(runs, n, &count) : NULL; /* without those that are in conflict */
+    if (rc == CPUU_OK && !slots)
+        rc = cpuu_nomem(&err);
+    bool broken = false;
+    if (rc == CPUU_OK && !w->dry_run && count) {
+        rc = journal_all(slots, count, &err);
+        broken = rc < 0;
+    }
+    if (rc == CPUU_OK)
+        rc = w->dry_run ? pretend(slots, count, &err) : write_all(slots, count, &err);
+    if (rc < 0)
+        fail_all(runs, n, &err, broken);
+    cpuu_free(slots);
+}
+
+void cpuu_run_finish(cpuu_run *run)
+{
+    cpuu_run_report(run);
+    for (size_t i = run->n_applied; i < run->n_queue; i++) {
+        const cpuu_queued *q = &run->queue[i];
+        if (q->merged != i || !q->applied || q->rc < 0 || q->c.what == CPUU_SECTIONS)
+            continue;
+        run->n_changes++;
+        report_change(run, q);
+    }
+    if (run->rc == CPUU_OK)
+        run->rc = edit_profile(run, &run->why);
+    run->n_applied = run->n_queue; /* a failed flush is not repeated: the feature is rolled back */
+}
+
+static cpuu_rc flush_now(cpuu_run *run, cpuu_error *err)
 {
     if (run->n_applied == run->n_queue)
         return CPUU_OK;
-    cpuu_rc rc = any_mailbox(run) ? flush_mailbox(run, err) : merge(run, err);
+    cpuu_rc rc = cpuu_batch_before(run);
+    run->alone = true;
     if (rc == CPUU_OK)
-        rc = edit_profile(run, err);
-    run->n_applied = run->n_queue; /* a failed flush is not repeated: the feature is rolled back */
-    return rc;
+        rc = cpuu_run_prepare(run, err);
+    if (rc < 0) {
+        run->n_applied = run->n_queue;
+        return rc;
+    }
+    cpuu_runs_write(&run, 1);
+    cpuu_run_finish(run);
+    if (run->rc < 0 && err)
+        *err = run->why;
+    return run->rc;
 }
 
 /* What only the flush needed. Ids and results stay: later changes may name them. */
@@ -865,8 +923,8 @@ static void forget_values(cpuu_run *run)
         q->c.title = "";
         q->c.set = q->set = NULL;
         q->c.unset = q->unset = NULL;
-        q->c.n_set = q->c.n_unset = q->n_before = q->n_ids_before = 0;
-        q->before = NULL;
+        q->c.n_set = q->c.n_unset = q->n_before = q->n_ids_before = q->n_seen = 0;
+        q->before = q->seen = NULL;
         q->ids_before = NULL;
         q->forgotten = true;
     }
@@ -878,7 +936,7 @@ cpuu_rc CPUU_CALL cpuu_service_flush(cpuu_run *run)
     cpuu_error err = CPUU_ERROR_INIT;
     cpuu_rc rc = cpuu_run_beat(run);
     if (rc == CPUU_OK)
-        rc = cpuu_run_flush(run, &err);
+        rc = flush_now(run, &err);
     forget_values(run);
     if (rc < 0)
         return err.rc ? cpuu_run_problem(run, &err) : rc;

@@ -125,6 +125,7 @@ static void report_file(cpuu_run *run, const char *path, bool had, size_t before
                         const cpuu_blob *after)
 {
     char old[40], new[40];
+    cpuu_run_report(run);
     snprintf(old, sizeof(old), "%zu bytes", before);
     snprintf(new, sizeof(new), "%u bytes", after ? after->size : 0);
     cpuu_report_change(run->w->report, path, "(file)", had ? old : NULL, after ? new : NULL, ' ');
@@ -208,11 +209,15 @@ cpuu_rc CPUU_CALL cpuu_service_file_write(cpuu_run *run, uint32_t dir, const cha
         return bug(run, "only update() and skip() may change anything");
     if (data && data->size > MAX_FILE)
         return failed(run, CPUU_E_TOOBIG, "a file may have at most 64 MiB", name);
-    rc = locate(run, dir, name, &path, &err);
+    /* Files are written at once, so that whoever writes one cannot wait for others. */
+    rc = cpuu_batch_before(run);
+    run->alone = true;
+    if (rc == CPUU_OK)
+        rc = locate(run, dir, name, &path, &err);
     if (rc == CPUU_OK)
         rc = replace(run, path, data, &err);
     cpuu_free(path);
-    return rc < 0 ? cpuu_run_problem(run, &err) : rc;
+    return rc < 0 && err.rc ? cpuu_run_problem(run, &err) : rc;
 }
 
 /* ---- notes ----------------------------------------------------------------------------------- */

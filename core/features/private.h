@@ -89,6 +89,9 @@ typedef struct cpuu_reading {
     cpuu_overlay *overlays;
     uint32_t placeholders; /* ids given out in a dry run */
     cpuu_arena arena;
+    cpuu_run **pending; /* features that have run and whose changes wait to be written together */
+    size_t n_pending, cap_pending;
+    cpuu_error given_up; /* why nothing more may be done in this profile; rc CPUU_OK = go on */
 } cpuu_reading;
 
 /* ---- one verb -------------------------------------------------------------------------------- */
@@ -124,12 +127,21 @@ typedef struct cpuu_queued {
     cpuu_blob folder;  /* EntryID of the folder it lives in; empty for STORE and SECTIONS */
     cpuu_prop *before; /* UPDATE, DELETE: tags of the store */
     uint32_t n_before;
+    cpuu_prop *seen; /* what the feature knew of the object when it queued this */
+    uint32_t n_seen;
     cpuu_blob *ids_before; /* CREATE */
     uint32_t n_ids_before;
     cpuu_value *set; /* tags of the store */
     uint32_t *unset;
     int64_t seq;
 } cpuu_queued;
+
+/* A decision that is reported when its feature's turn to be reported comes. */
+typedef struct cpuu_decided {
+    uint32_t outcome, reason;
+    const char *title, *before, *after;
+    struct cpuu_decided *next;
+} cpuu_decided;
 
 struct cpuu_run {
     cpuu_reading *s;
@@ -154,6 +166,16 @@ struct cpuu_run {
     unsigned n_changes, n_excused; /* made, and failed with CPUU_MAY_FAIL */
     bool broken;                   /* the journal cannot be written: no feature may go on */
     const char *bug;               /* what the plugin did wrong; NULL */
+    cpuu_rc rc;                    /* of writing what it queued */
+    cpuu_error why;
+    bool critical, selected;
+    bool alone;  /* it has flushed or written a file: it does not wait for others */
+    bool wrote;  /* something was sent to the mailbox */
+    bool expected; /* others may have seen what it is going to write */
+    bool staged; /* edits from `savepoint` on are its own */
+    size_t savepoint;
+    cpuu_decided *decided, **decided_tail; /* not reported yet */
+    bool reported, lost; /* its report has begun; a decision could not be kept */
 };
 
 extern const cpuu_host CPUU_HOST_TABLE;
@@ -175,9 +197,11 @@ void CPUU_CALL cpuu_service_rows_close(cpuu_rows *rows);
 cpuu_rc cpuu_reading_names(cpuu_reading *s, const cpuu_feature *f, cpuu_mailbox *box, bool create,
                            const uint16_t **out, cpuu_error *err);
 uint32_t cpuu_wire_tag(const uint16_t *ids, uint32_t tag);
-/* What the feature last saw of a property of the object that a change is for; false when it never
- * read it. */
-bool cpuu_run_seen(cpuu_run *run, const cpuu_queued *q, uint32_t tag, cpuu_prop *out);
+/* Keeps what the feature last read of the object that it changes: the reads go on changing. */
+cpuu_rc cpuu_run_remember(cpuu_run *run, cpuu_queued *q, cpuu_error *err);
+/* Lets later features see in the shared answers what a waiting one will write, as far as that can
+ * be told: updates and deletions of items. */
+void cpuu_reading_expect(cpuu_reading *s, const cpuu_run *run);
 /* Brings the shared answers up to date with what a feature has written, or marks them to be fetched
  * again. */
 void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run);
@@ -188,7 +212,34 @@ cpuu_rc CPUU_CALL cpuu_service_change(cpuu_run *run, const cpuu_change *changes,
                                       uint32_t *ticket);
 cpuu_rc CPUU_CALL cpuu_service_flush(cpuu_run *run);
 cpuu_rc CPUU_CALL cpuu_service_result(cpuu_run *run, uint32_t ticket, cpuu_result *out);
-cpuu_rc cpuu_run_flush(cpuu_run *run, cpuu_error *err);
+/* Whether sections of the profile (else: anything of the mailbox) are queued. */
+bool cpuu_run_queues(const cpuu_run *run, bool sections);
+/* Makes the queue ready to be written: merges changes of one object, finds names and folders, keeps
+ * what the feature has seen. */
+cpuu_rc cpuu_run_prepare(cpuu_run *run, cpuu_error *err);
+/* Writes what n prepared runs have queued for the mailbox: one reading set, one flush of the
+ * journal, one writing set. No two of the runs change the same object. Outcome in rc and why of
+ * each. */
+void cpuu_runs_write(cpuu_run *const *runs, size_t n);
+/* The rest of it, one run after the other: reports what was written and stages the changes of the
+ * profile when all else went well. */
+void cpuu_run_finish(cpuu_run *run);
+
+/* services.c: begins the report of a feature and gives out the decisions kept so far. */
+void cpuu_run_report(cpuu_run *run);
+
+/* batch.c */
+cpuu_rc cpuu_span_begin(cpuu_run *run, cpuu_error *err);
+/* The feature has done its work, or has failed: `why` NULL or the reason. Takes the run. What it
+ * leads to for the profile is s->given_up. */
+void cpuu_batch_add(cpuu_run *run, const cpuu_error *why);
+/* Writes what waits. */
+void cpuu_batch_apply(cpuu_reading *s);
+/* The same in the middle of a feature; CPUU_E_STOP when it must not go on. */
+cpuu_rc cpuu_batch_before(cpuu_run *run);
+/* Forgets what waits: nothing of it has been written. */
+void cpuu_batch_drop(cpuu_reading *s);
+void cpuu_reading_give_up(cpuu_reading *s, const cpuu_error *why);
 
 /* files.c */
 cpuu_rc CPUU_CALL cpuu_service_file_read(cpuu_run *run, uint32_t dir, const char *name,

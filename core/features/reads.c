@@ -711,6 +711,42 @@ static cpuu_rc run_queries(cpuu_run *run, cpuu_rows **out, uint32_t n, cpuu_erro
     return rc;
 }
 
+static bool touches(const cpuu_fetch *f, const cpuu_queued *q);
+static bool foreseen(const cpuu_queued *q);
+
+/* Whether an answer to the query would depend on what this waiting change does. New items are not
+ * shown before they are there to a feature that does not name their maker in `after`: that one
+ * never runs while its maker waits. */
+static bool depends(const cpuu_query *q, const cpuu_fetch *shared, const cpuu_queued *waiting)
+{
+    const uint32_t what = waiting->c.what;
+    if (q->side == CPUU_PROFILE || what == CPUU_SECTIONS)
+        return q->side == CPUU_PROFILE && what == CPUU_SECTIONS;
+    if (!shared)
+        return q->what == what || (what == CPUU_FOLDERS && q->what == CPUU_FOLDER);
+    const bool item = what == CPUU_ITEMS || what == CPUU_HIDDEN;
+    return !foreseen(waiting) && !item && touches(shared, waiting);
+}
+
+static bool must_write_first(cpuu_run *run, const cpuu_query *q)
+{
+    cpuu_reading *s = run->s;
+    if (s->n_pending == 0 || q->side == CPUU_SOURCE)
+        return false;
+    const bool own = q->side == CPUU_PROFILE || (q->flags & CPUU_STREAM);
+    const cpuu_fetch *shared = own ? NULL : find_declared(s, run->f, q);
+    if (shared && shared->stale)
+        return true;
+    for (size_t i = 0; i < s->n_pending; i++) {
+        const cpuu_run *r = s->pending[i];
+        for (size_t k = r->n_applied; k < r->n_queue; k++) {
+            if (r->queue[k].merged == k && depends(q, shared, &r->queue[k]))
+                return true;
+        }
+    }
+    return false;
+}
+
 cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, uint32_t n,
                                     cpuu_rows **out)
 {
@@ -730,6 +766,13 @@ cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, ui
         if (problem)
             return undeclared(run, problem);
     }
+    for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
+        cpuu_query q = cpuu_validate_query_at(queries, i);
+        if (must_write_first(run, &q))
+            rc = cpuu_batch_before(run);
+    }
+    if (rc < 0)
+        return rc;
     for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
         cpuu_query q = cpuu_validate_query_at(queries, i);
         rc = open_rows(run, &q, &out[i], &err);
@@ -871,36 +914,56 @@ static bool is_of_folder(const cpuu_fetch *f, const cpuu_queued *q)
     return cpuu_blob_same(folder, q->folder);
 }
 
-static bool seen_in(const cpuu_fetch *f, const cpuu_queued *q, uint32_t tag, cpuu_prop *out)
+static const cpuu_mail_row *row_of(const cpuu_fetch *f, const cpuu_queued *q)
 {
     if (!f || !f->is_target || f->rc < 0 || f->q.what != q->c.what || !is_of_folder(f, q))
-        return false;
-    uint32_t column = 0;
-    while (column < f->q.n_tags && f->columns[column] != tag)
-        column++;
-    if (column == f->q.n_tags)
-        return false;
+        return NULL;
     for (size_t i = 0; i < f->count; i++) {
-        if (f->rows[i].rc < 0 || !cpuu_blob_same(f->rows[i].id, q->c.id))
-            continue;
-        *out = cpuu_prop_of(tag, &f->rows[i].values[column]);
-        return true;
+        if (f->rows[i].rc >= 0 && cpuu_blob_same(f->rows[i].id, q->c.id))
+            return &f->rows[i];
     }
-    return false;
+    return NULL;
+}
+
+/* Adds the columns of one answer that no earlier one had. */
+static cpuu_rc remember_row(cpuu_run *run, cpuu_queued *q, const cpuu_fetch *f, cpuu_error *err)
+{
+    const cpuu_mail_row *row = row_of(f, q);
+    if (!row || f->q.n_tags == 0)
+        return CPUU_OK;
+    cpuu_prop *seen =
+        cpuu_arena_alloc(&run->values, ((size_t)q->n_seen + f->q.n_tags) * sizeof(*seen));
+    if (!seen)
+        return cpuu_nomem(err);
+    if (q->n_seen)
+        memcpy(seen, q->seen, q->n_seen * sizeof(*seen));
+    uint32_t n = q->n_seen;
+    for (uint32_t i = 0; i < f->q.n_tags; i++) {
+        bool known = f->columns[i] == 0;
+        for (uint32_t k = 0; k < q->n_seen && !known; k++)
+            known = seen[k].tag == f->columns[i];
+        if (known)
+            continue;
+        seen[n] = cpuu_prop_of(f->columns[i], &row->values[i]);
+        seen[n].tag = f->columns[i];
+        seen[n].data.data = cpuu_arena_dup(&run->values, seen[n].data.data, seen[n].data.size);
+        if (!seen[n++].data.data)
+            return cpuu_nomem(err);
+    }
+    q->seen = seen;
+    q->n_seen = n;
+    return CPUU_OK;
 }
 
 /* Rows still open come first; a declared read that the feature has closed counts as seen, too. */
-bool cpuu_run_seen(cpuu_run *run, const cpuu_queued *q, uint32_t tag, cpuu_prop *out)
+cpuu_rc cpuu_run_remember(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
 {
-    for (cpuu_rows *r = run->rows; r; r = r->next) {
-        if (seen_in(r->page ? r->page : r->fetch, q, tag, out))
-            return true;
-    }
-    for (cpuu_fetch *f = run->s->declared; f; f = f->next) {
-        if (seen_in(f, q, tag, out))
-            return true;
-    }
-    return false;
+    cpuu_rc rc = CPUU_OK;
+    for (cpuu_rows *r = run->rows; r && rc == CPUU_OK; r = r->next)
+        rc = remember_row(run, q, r->page ? r->page : r->fetch, err);
+    for (cpuu_fetch *f = run->s->declared; f && rc == CPUU_OK; f = f->next)
+        rc = remember_row(run, q, f, err);
+    return rc;
 }
 
 static const cpuu_value *find_value(const cpuu_queued *q, uint32_t tag)
@@ -1027,8 +1090,29 @@ void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run)
     }
 }
 
+/* What a waiting change will do to an item is known already, but for the id of a new one. */
+static bool foreseen(const cpuu_queued *q)
+{
+    return q->c.verb != CPUU_CREATE && (q->c.what == CPUU_ITEMS || q->c.what == CPUU_HIDDEN ||
+                                        q->c.what == CPUU_STORE);
+}
+
+void cpuu_reading_expect(cpuu_reading *s, const cpuu_run *run)
+{
+    for (size_t i = run->n_applied; i < run->n_queue; i++) {
+        const cpuu_queued *q = &run->queue[i];
+        if (q->merged != i || !foreseen(q))
+            continue;
+        for (cpuu_fetch *f = s->declared; f; f = f->next) {
+            if (touches(f, q) && !f->stale)
+                f->stale = !patch_fetch(f, q);
+        }
+    }
+}
+
 void cpuu_reading_free(cpuu_reading *s)
 {
+    cpuu_free(s->pending);
     while (s->declared) {
         cpuu_fetch *f = s->declared;
         s->declared = f->next;

@@ -5,17 +5,16 @@
  */
 #include "features/private.h"
 
+#include "base/text.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_DEATHS                                                                                 \
-    2u /* a feature the worker died in so often is not tried again (architecture 5.5) */
-
 /* ---- one verb -------------------------------------------------------------------------------- */
 
-static cpuu_run run_begin(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind verb, int64_t span)
+static cpuu_run run_begin(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind verb)
 {
-    cpuu_run run = {.s = s, .w = s->w, .f = f, .verb = verb, .needs = f->needs, .span = span};
+    cpuu_run run = {.s = s, .w = s->w, .f = f, .verb = verb, .needs = f->needs};
     if (verb == CPUU_VERB_SKIP)
         run.needs &= CPUU_SKIP_NEEDS;
     return run;
@@ -59,129 +58,63 @@ static cpuu_rc judge(cpuu_run *run, cpuu_rc rc, cpuu_error *err)
     return CPUU_OK;
 }
 
-/* Calls the verb and, when it went well, applies what it queued. */
+/* Calls update() or skip() and makes what it queued ready to be written. */
 static cpuu_rc call(cpuu_run *run, cpuu_verb verb, cpuu_error *err)
 {
     cpuu_rc rc = judge(run, verb(&CPUU_HOST_TABLE, run), err);
-    if (rc == CPUU_OK) {
-        rc = cpuu_run_flush(run, err);
-        if (rc < 0)
-            cpuu_wrap(err, "feature %s", run->f->name);
-    }
-    if (rc == CPUU_OK && run->translated && !run->n_decided)
+    if (rc < 0)
+        return rc;
+    if (run->lost)
+        rc = cpuu_nomem(err);
+    else if (run->rc < 0) /* a flush, and the feature did not mind */
+        rc = cpuu_fail(err, run->rc, "%s", run->why.text);
+    else
+        rc = cpuu_run_prepare(run, err);
+    if (rc < 0)
+        return cpuu_wrap(err, "feature %s", run->f->name);
+    if (run->translated && !run->n_decided)
         cpuu_logf(run->w->log, CPUU_LV_WARNING,
                   "Feature %s has a bug: it translated %u links and reported none", run->f->name,
                   run->translated);
-    return rc;
+    return CPUU_OK;
 }
 
-static cpuu_feature_state state_of(const cpuu_run *run)
+/* A feature that does not even start. */
+static void refuse(cpuu_reading *s, const cpuu_feature *f, const cpuu_error *why)
 {
-    if (run->n_kept || run->n_excused)
-        return CPUU_FEATURE_PARTLY;
-    return run->n_changes || run->n_rewritten || run->n_dropped ? CPUU_FEATURE_OK
-                                                                : CPUU_FEATURE_NOTHING;
-}
-
-/* ---- spans ----------------------------------------------------------------------------------- */
-
-static cpuu_rc begin_span(cpuu_work *w, const cpuu_feature *f, int64_t *span, cpuu_error *err)
-{
-    unsigned deaths = 0;
-    *span = 0;
-    if (!w->journal)
-        return CPUU_OK;
-    cpuu_rc rc = cpuu_journal_span_deaths(w->journal, f->name, &deaths, err);
-    if (rc == CPUU_OK && deaths >= MAX_DEATHS)
-        return cpuu_fail(err, CPUU_E_FAILED,
-                         "feature %s ended the program %u times and is not tried again", f->name,
-                         deaths);
-    if (rc == CPUU_OK)
-        rc = cpuu_journal_begin_span(w->journal, f->name, span, err);
-    /* On disk before the feature starts: a feature that never comes back must be known by name. */
-    return rc == CPUU_OK ? cpuu_journal_flush(w->journal, err) : rc;
-}
-
-static void end_span(cpuu_work *w, int64_t span, cpuu_span_end how)
-{
-    cpuu_error err = CPUU_ERROR_INIT;
-    if (!w->journal || !span)
-        return;
-    if (cpuu_journal_end_span(w->journal, span, how, &err) < 0 ||
-        cpuu_journal_flush(w->journal, &err) < 0)
-        cpuu_logf(w->log, CPUU_LV_WARNING, "%s", err.text);
-}
-
-/* Takes back what a feature has done. When that fails nothing more may be written. */
-static cpuu_rc undo_span(cpuu_reading *s, int64_t span, size_t savepoint, cpuu_error *err)
-{
-    cpuu_work *w = s->w;
-    if (w->edits)
-        cpuu_edits_truncate(w->edits, savepoint);
-    cpuu_reading_stale(s);
-    if (!w->journal || !span)
-        return CPUU_OK;
-    cpuu_rc rc = cpuu_features_rollback(w, span, false, err);
-    if (rc < 0)
-        w->restore_failed = true;
-    return rc;
-}
-
-typedef struct outcome {
-    cpuu_rc rc; /* of the feature */
-    bool fatal; /* the profile cannot go on */
-    cpuu_error error;
-} outcome;
-
-static void fail_feature(cpuu_reading *s, const cpuu_feature *f, int64_t span, size_t savepoint,
-                         outcome *o)
-{
-    cpuu_error undo = CPUU_ERROR_INIT;
-    cpuu_work *w = s->w;
-    cpuu_logf(w->log, CPUU_LV_ERROR, "%s", o->error.text);
-    if (undo_span(s, span, savepoint, &undo) < 0) {
-        o->fatal = true;
-        o->rc = undo.rc;
-        o->error = undo;
-        cpuu_wrap(&o->error, "feature %s could not be taken back", f->name);
-        cpuu_logf(w->log, CPUU_LV_ERROR, "%s", o->error.text);
-    } else {
-        end_span(w, span, CPUU_SPAN_FAILED);
-    }
-    cpuu_report_feature_end(w->report, CPUU_FEATURE_FAILED, o->error.text);
+    cpuu_report_feature_begin(s->w->report, f->name);
+    cpuu_report_feature_end(s->w->report, CPUU_FEATURE_FAILED, why->text);
+    cpuu_logf(s->w->log, CPUU_LV_ERROR, "%s", why->text);
 }
 
 /* update() or skip() of one feature in its span. */
-static outcome run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected)
+static void run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected)
 {
-    cpuu_work *w = s->w;
-    outcome o = {.error = CPUU_ERROR_INIT};
-    int64_t span = 0;
-    const size_t savepoint = w->edits ? w->edits->count : 0;
-    cpuu_report_feature_begin(w->report, f->name);
-    o.rc = begin_span(w, f, &span, &o.error);
-    const bool begun = o.rc == CPUU_OK;
-    cpuu_run run = run_begin(s, f, selected ? CPUU_VERB_UPDATE : CPUU_VERB_SKIP, span);
-    if (o.rc == CPUU_OK)
-        o.rc = call(&run, selected ? f->update : f->skip, &o.error);
-    o.fatal = run.broken || o.rc == CPUU_E_STOP || (o.rc < 0 && !begun && o.rc != CPUU_E_FAILED);
-    if (o.rc == CPUU_OK) {
-        cpuu_reading_patch(s, &run);
-        end_span(w, span, CPUU_SPAN_OK);
-        cpuu_report_feature_end(w->report, selected ? state_of(&run) : CPUU_FEATURE_SKIPPED, NULL);
+    cpuu_error err = CPUU_ERROR_INIT;
+    const bool critical = selected && cpuu_feature_is_critical(s->w->settings, f->name);
+    cpuu_run *run = cpuu_calloc(1, sizeof(*run));
+    if (!run) {
+        cpuu_nomem(&err);
+        refuse(s, f, &err);
+        if (critical)
+            cpuu_reading_give_up(s, &err);
+        return;
     }
-    cpuu_run_end(&run);
-    if (o.rc < 0)
-        fail_feature(s, f, span, savepoint, &o);
-    return o;
+    *run = run_begin(s, f, selected ? CPUU_VERB_UPDATE : CPUU_VERB_SKIP);
+    run->selected = selected;
+    run->critical = critical;
+    cpuu_rc rc = cpuu_span_begin(run, &err);
+    if (rc == CPUU_OK)
+        rc = call(run, selected ? f->update : f->skip, &err);
+    cpuu_batch_add(run, rc < 0 ? &err : NULL);
 }
 
-static cpuu_rc run_check(cpuu_reading *s, const cpuu_feature *f, cpuu_error *err)
+/* A verb that changes nothing. */
+static cpuu_rc run_verb(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind kind, cpuu_verb verb,
+                        cpuu_error *err)
 {
-    if (!f->check)
-        return CPUU_OK;
-    cpuu_run run = run_begin(s, f, CPUU_VERB_CHECK, 0);
-    cpuu_rc rc = call(&run, f->check, err);
+    cpuu_run run = run_begin(s, f, kind);
+    cpuu_rc rc = judge(&run, verb(&CPUU_HOST_TABLE, &run), err);
     cpuu_run_end(&run);
     return rc;
 }
@@ -194,9 +127,9 @@ static cpuu_rc check_critical(cpuu_reading *s, const bool *selected, cpuu_error 
     cpuu_rc rc = CPUU_OK;
     for (size_t i = 0; i < cpuu_plugins_count(s->w->plugins) && rc == CPUU_OK; i++) {
         const cpuu_feature *f = cpuu_plugins_feature(s->w->plugins, i, NULL, NULL);
-        if (!selected[i] || !cpuu_feature_is_critical(s->w->settings, f->name))
+        if (!selected[i] || !f->check || !cpuu_feature_is_critical(s->w->settings, f->name))
             continue;
-        rc = run_check(s, f, err);
+        rc = run_verb(s, f, CPUU_VERB_CHECK, f->check, err);
         if (rc < 0) {
             cpuu_report_feature_begin(s->w->report, f->name);
             cpuu_report_feature_end(s->w->report, CPUU_FEATURE_FAILED, err->text);
@@ -207,20 +140,28 @@ static cpuu_rc check_critical(cpuu_reading *s, const bool *selected, cpuu_error 
 }
 
 /* check() of a feature that is not critical comes when its turn does. */
-static outcome run_in_turn(cpuu_reading *s, const cpuu_feature *f, bool selected)
+static bool check_in_turn(cpuu_reading *s, const cpuu_feature *f)
 {
-    outcome o = {.error = CPUU_ERROR_INIT};
-    if (selected && !cpuu_feature_is_critical(s->w->settings, f->name)) {
-        o.rc = run_check(s, f, &o.error);
-        if (o.rc < 0) {
-            o.fatal = o.rc == CPUU_E_STOP;
-            cpuu_report_feature_begin(s->w->report, f->name);
-            cpuu_report_feature_end(s->w->report, CPUU_FEATURE_FAILED, o.error.text);
-            cpuu_logf(s->w->log, CPUU_LV_ERROR, "%s", o.error.text);
-            return o;
+    cpuu_error err = CPUU_ERROR_INIT;
+    if (!f->check || cpuu_feature_is_critical(s->w->settings, f->name) ||
+        run_verb(s, f, CPUU_VERB_CHECK, f->check, &err) == CPUU_OK)
+        return true;
+    refuse(s, f, &err);
+    if (err.rc == CPUU_E_STOP)
+        cpuu_reading_give_up(s, &err);
+    return false;
+}
+
+/* Whether a feature that must run earlier has run, but is not written yet. */
+static bool waits_for(const cpuu_reading *s, const cpuu_feature *f)
+{
+    for (size_t i = 0; f->after && f->after[i]; i++) {
+        for (size_t k = 0; k < s->n_pending; k++) {
+            if (cpuu_caseeq(s->pending[k]->f->name, f->after[i]))
+                return true;
         }
     }
-    return run_feature(s, f, selected);
+    return false;
 }
 
 static void report_skipped(cpuu_work *w, const cpuu_feature *f)
@@ -232,18 +173,21 @@ static void report_skipped(cpuu_work *w, const cpuu_feature *f)
 static cpuu_rc run_all(cpuu_reading *s, const bool *selected, cpuu_error *err)
 {
     cpuu_work *w = s->w;
-    for (size_t i = 0; i < cpuu_plugins_count(w->plugins); i++) {
+    for (size_t i = 0; i < cpuu_plugins_count(w->plugins) && s->given_up.rc == CPUU_OK; i++) {
         const cpuu_feature *f = cpuu_plugins_feature(w->plugins, i, NULL, NULL);
         if (!selected[i] && !f->skip) {
             report_skipped(w, f);
             continue;
         }
-        outcome o = run_in_turn(s, f, selected[i]);
-        const bool critical = selected[i] && cpuu_feature_is_critical(w->settings, f->name);
-        if (o.rc < 0 && (critical || o.fatal))
-            return cpuu_fail(err, o.rc, "%s", o.error.text);
+        if (waits_for(s, f))
+            cpuu_batch_apply(s);
+        if (s->given_up.rc == CPUU_OK && (!selected[i] || check_in_turn(s, f)))
+            run_feature(s, f, selected[i]);
     }
-    return CPUU_OK;
+    if (s->given_up.rc == CPUU_OK)
+        cpuu_batch_apply(s);
+    cpuu_batch_drop(s);
+    return s->given_up.rc < 0 ? cpuu_fail(err, s->given_up.rc, "%s", s->given_up.text) : CPUU_OK;
 }
 
 cpuu_rc cpuu_features_update(cpuu_work *w, cpuu_error *err)
@@ -280,11 +224,8 @@ cpuu_rc cpuu_features_undo_verbs(cpuu_work *w, cpuu_error *err)
     cpuu_rc rc = CPUU_OK;
     for (size_t i = cpuu_plugins_count(w->plugins); i-- > 0 && rc == CPUU_OK;) {
         const cpuu_feature *f = cpuu_plugins_feature(w->plugins, i, NULL, NULL);
-        if (!f->undo)
-            continue;
-        cpuu_run run = run_begin(&s, f, CPUU_VERB_UNDO, 0);
-        rc = call(&run, f->undo, err);
-        cpuu_run_end(&run);
+        if (f->undo)
+            rc = run_verb(&s, f, CPUU_VERB_UNDO, f->undo, err);
     }
     cpuu_reading_free(&s);
     return rc;
@@ -297,12 +238,9 @@ cpuu_rc cpuu_features_cleanup(cpuu_work *w, cpuu_error *err)
     for (size_t i = 0; i < cpuu_plugins_count(w->plugins); i++) {
         const cpuu_feature *f = cpuu_plugins_feature(w->plugins, i, NULL, NULL);
         cpuu_error why = CPUU_ERROR_INIT;
-        if (!f->cleanup)
-            continue;
-        cpuu_run run = run_begin(&s, f, CPUU_VERB_CLEANUP, 0);
-        if (call(&run, f->cleanup, &why) < 0 && first == CPUU_OK)
+        if (f->cleanup && run_verb(&s, f, CPUU_VERB_CLEANUP, f->cleanup, &why) < 0 &&
+            first == CPUU_OK)
             first = cpuu_fail(err, why.rc, "%s", why.text);
-        cpuu_run_end(&run);
     }
     cpuu_reading_free(&s);
     return first;

@@ -114,6 +114,18 @@ static bool may_make_names(const cpuu_run *run)
            !run->w->dry_run;
 }
 
+static bool folders_wait(const cpuu_reading *s)
+{
+    for (size_t i = 0; i < s->n_pending; i++) {
+        const cpuu_run *r = s->pending[i];
+        for (size_t k = r->n_applied; k < r->n_queue; k++) {
+            if (r->queue[k].c.what == CPUU_FOLDERS)
+                return true;
+        }
+    }
+    return false;
+}
+
 static cpuu_rc CPUU_CALL service_translate(cpuu_run *run, cpuu_link *links, uint32_t n)
 {
     cpuu_error err = CPUU_ERROR_INIT;
@@ -142,6 +154,8 @@ static cpuu_rc CPUU_CALL service_translate(cpuu_run *run, cpuu_link *links, uint
             rc = cpuu_fail(&err, CPUU_E_UNDECLARED, "%s", run->bug);
         }
     }
+    if (rc == CPUU_OK && folders_wait(run->s)) /* links may lead to them */
+        rc = cpuu_batch_before(run);
     if (rc == CPUU_OK)
         rc = cpuu_translate_links(run->w->translate, copy, n, may_make_names(run), &err);
     for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
@@ -153,7 +167,43 @@ static cpuu_rc CPUU_CALL service_translate(cpuu_run *run, cpuu_link *links, uint
     if (rc == CPUU_OK)
         count_links(run, copy, n);
     cpuu_free(copy);
-    return rc < 0 ? cpuu_run_problem(run, &err) : cpuu_run_beat(run);
+    if (rc < 0)
+        return err.rc ? cpuu_run_problem(run, &err) : rc;
+    return cpuu_run_beat(run);
+}
+
+static bool keep_text(cpuu_run *run, const char *from, const char **to)
+{
+    *to = from ? cpuu_arena_strdup(&run->arena, from) : NULL;
+    return !from || *to;
+}
+
+/* The report knows one feature at a time, and features take turns: a decision waits until the
+ * report of its feature begins. */
+static void keep_decision(cpuu_run *run, const cpuu_decision *d)
+{
+    cpuu_decided *k = cpuu_arena_alloc(&run->arena, sizeof(*k));
+    if (!k || !keep_text(run, d->title ? d->title : "", &k->title) ||
+        !keep_text(run, d->before, &k->before) || !keep_text(run, d->after, &k->after)) {
+        run->lost = true;
+        return;
+    }
+    k->outcome = d->outcome;
+    k->reason = d->reason;
+    if (!run->decided_tail)
+        run->decided_tail = &run->decided;
+    *run->decided_tail = k;
+    run->decided_tail = &k->next;
+}
+
+void cpuu_run_report(cpuu_run *run)
+{
+    if (run->reported)
+        return;
+    run->reported = true;
+    cpuu_report_feature_begin(run->w->report, run->f->name);
+    for (const cpuu_decided *k = run->decided; k; k = k->next)
+        cpuu_report_link(run->w->report, k->outcome, k->reason, k->title, k->before, k->after);
 }
 
 static void CPUU_CALL service_decide(cpuu_run *run, const cpuu_decision *d)
@@ -169,8 +219,12 @@ static void CPUU_CALL service_decide(cpuu_run *run, const cpuu_decision *d)
     run->n_rewritten += copy.outcome == CPUU_REWRITTEN;
     run->n_kept += copy.outcome == CPUU_KEPT;
     run->n_dropped += copy.outcome == CPUU_DROPPED;
-    cpuu_report_link(run->w->report, copy.outcome, copy.reason, copy.title ? copy.title : "",
-                     copy.before, copy.after);
+    const bool in_turn = run->verb == CPUU_VERB_UPDATE || run->verb == CPUU_VERB_SKIP;
+    if (in_turn && !run->reported)
+        keep_decision(run, &copy);
+    else
+        cpuu_report_link(run->w->report, copy.outcome, copy.reason, copy.title ? copy.title : "",
+                         copy.before, copy.after);
 }
 
 const cpuu_host CPUU_HOST_TABLE = {

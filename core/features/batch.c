@@ -1,0 +1,274 @@
+/*
+ * Features that have run and wait: what they queued for the mailbox is written together, so that
+ * ten features cost one reading and one writing trip, not ten. Each keeps its own span and its own
+ * failure.
+ *
+ * Why this gives what one after the other would give:
+ *   - whoever names a waiting feature in `after`, or asks for something that depends on what waits
+ *     (reads.c: must_write_first), has it written first
+ *   - no two that wait change the same object, so that taking one back touches no other
+ *   - a feature that flushes or writes a file does not wait and finds nobody waiting
+ *   - edits of the profile are staged by one feature at a time, only after its mailbox changes have
+ *     succeeded (or by one that does not wait); those of a feature are therefore always the last of
+ *     the list while it can still fail, and are taken back by truncating it
+ *   - a span is open only while its feature runs or is written: who is killed by the third feature
+ *     is not the first one's fault
+ */
+#include "features/private.h"
+
+#include <string.h>
+
+#define MAX_DEATHS                                                                                 \
+    2u /* a feature the worker died in so often is not tried again (architecture 5.5) */
+
+/* ---- spans ----------------------------------------------------------------------------------- */
+
+cpuu_rc cpuu_span_begin(cpuu_run *run, cpuu_error *err)
+{
+    cpuu_journal *j = run->w->journal;
+    unsigned deaths = 0;
+    if (!j)
+        return CPUU_OK;
+    cpuu_rc rc = cpuu_journal_span_deaths(j, run->f->name, &deaths, err);
+    if (rc == CPUU_OK && deaths >= MAX_DEATHS)
+        return cpuu_fail(err, CPUU_E_FAILED,
+                         "feature %s ended the program %u times and is not tried again",
+                         run->f->name, deaths);
+    if (rc == CPUU_OK)
+        rc = cpuu_journal_begin_span(j, run->f->name, &run->span, err);
+    /* On disk before the feature starts: a feature that never comes back must be known by name. */
+    if (rc == CPUU_OK)
+        rc = cpuu_journal_flush(j, err);
+    run->broken = run->broken || rc < 0;
+    return rc;
+}
+
+/* Durable with the next flush. */
+static void end_span(cpuu_run *run, cpuu_span_end how)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    if (run->w->journal && run->span &&
+        cpuu_journal_end_span(run->w->journal, run->span, how, &err) < 0)
+        cpuu_logf(run->w->log, CPUU_LV_WARNING, "%s", err.text);
+    run->span = 0;
+}
+
+static void flush_ends(cpuu_work *w)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    if (w->journal && cpuu_journal_flush(w->journal, &err) < 0)
+        cpuu_logf(w->log, CPUU_LV_WARNING, "%s", err.text);
+}
+
+/* ---- the end of a feature -------------------------------------------------------------------- */
+
+void cpuu_reading_give_up(cpuu_reading *s, const cpuu_error *why)
+{
+    if (s->given_up.rc == CPUU_OK)
+        s->given_up = *why;
+}
+
+static void free_run(cpuu_run *run)
+{
+    cpuu_run_end(run);
+    cpuu_free(run);
+}
+
+/* Takes back what a feature has done. When that fails nothing more may be written. */
+static cpuu_rc take_back(cpuu_run *run, cpuu_error *err)
+{
+    cpuu_work *w = run->w;
+    if (w->edits && run->staged)
+        cpuu_edits_truncate(w->edits, run->savepoint);
+    if (run->wrote || run->expected)
+        cpuu_reading_stale(run->s);
+    if (!w->journal || !run->span)
+        return CPUU_OK;
+    cpuu_rc rc = cpuu_features_rollback(w, run->span, false, err);
+    if (rc < 0)
+        w->restore_failed = true;
+    return rc;
+}
+
+static cpuu_feature_state state_of(const cpuu_run *run)
+{
+    if (!run->selected)
+        return CPUU_FEATURE_SKIPPED;
+    if (run->n_kept || run->n_excused)
+        return CPUU_FEATURE_PARTLY;
+    return run->n_changes || run->n_rewritten || run->n_dropped ? CPUU_FEATURE_OK
+                                                                : CPUU_FEATURE_NOTHING;
+}
+
+static void end_well(cpuu_run *run)
+{
+    cpuu_reading_patch(run->s, run);
+    if (run->expected && run->n_excused) /* not all that was shown to others has happened */
+        cpuu_reading_stale(run->s);
+    end_span(run, CPUU_SPAN_OK);
+    cpuu_report_feature_end(run->w->report, state_of(run), NULL);
+}
+
+static void end_badly(cpuu_run *run, const cpuu_error *why)
+{
+    cpuu_reading *s = run->s;
+    cpuu_log *log = run->w->log;
+    cpuu_error undo = CPUU_ERROR_INIT;
+    cpuu_logf(log, CPUU_LV_ERROR, "%s", why->text);
+    cpuu_run_report(run);
+    if (take_back(run, &undo) < 0) {
+        cpuu_wrap(&undo, "feature %s could not be taken back", run->f->name);
+        cpuu_logf(log, CPUU_LV_ERROR, "%s", undo.text);
+        cpuu_report_feature_end(run->w->report, CPUU_FEATURE_FAILED, undo.text);
+        cpuu_reading_give_up(s, &undo);
+        return;
+    }
+    end_span(run, CPUU_SPAN_FAILED);
+    cpuu_report_feature_end(run->w->report, CPUU_FEATURE_FAILED, why->text);
+    if (run->critical || run->broken || why->rc == CPUU_E_STOP)
+        cpuu_reading_give_up(s, why);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void write_runs(cpuu_reading *s, cpuu_run **runs, size_t n)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_rc rc = CPUU_OK;
+    for (size_t i = 0; i < n && rc == CPUU_OK && s->w->journal; i++) {
+        if (!runs[i]->span) /* on disk with the records, before anything is sent */
+            rc = cpuu_journal_begin_span(s->w->journal, runs[i]->f->name, &runs[i]->span, &err);
+    }
+    for (size_t i = 0; i < n && rc < 0; i++) {
+        runs[i]->rc = rc;
+        runs[i]->why = err;
+        runs[i]->broken = true;
+    }
+    if (rc == CPUU_OK)
+        cpuu_runs_write(runs, n);
+    for (size_t i = 0; i < n; i++) {
+        cpuu_run_finish(runs[i]);
+        if (runs[i]->rc == CPUU_OK)
+            end_well(runs[i]);
+        else {
+            cpuu_wrap(&runs[i]->why, "feature %s", runs[i]->f->name);
+            end_badly(runs[i], &runs[i]->why);
+        }
+        free_run(runs[i]);
+    }
+    flush_ends(s->w);
+}
+
+void cpuu_batch_apply(cpuu_reading *s)
+{
+    const size_t n = s->n_pending;
+    s->n_pending = 0;
+    if (n)
+        write_runs(s, s->pending, n);
+}
+
+cpuu_rc cpuu_batch_before(cpuu_run *run)
+{
+    cpuu_batch_apply(run->s);
+    if (run->s->given_up.rc == CPUU_OK)
+        return CPUU_OK;
+    run->stop = true;
+    return CPUU_E_STOP;
+}
+
+static void drop(cpuu_run *run)
+{
+    cpuu_run_report(run);
+    end_span(run, CPUU_SPAN_OK);
+    cpuu_report_feature_end(run->w->report, CPUU_FEATURE_FAILED,
+                            "not written, because the update of the profile was given up");
+    free_run(run);
+}
+
+void cpuu_batch_drop(cpuu_reading *s)
+{
+    for (size_t i = 0; i < s->n_pending; i++)
+        drop(s->pending[i]);
+    s->n_pending = 0;
+}
+
+/* ---- who may wait ---------------------------------------------------------------------------- */
+
+/* Whether everything that `a` sets is set to the same by `b`. */
+static bool within(const cpuu_queued *a, const cpuu_queued *b)
+{
+    for (uint32_t i = 0; i < a->c.n_set; i++) {
+        const cpuu_prop want = cpuu_prop_of(a->set[i].tag, &a->set[i]);
+        bool same = false;
+        for (uint32_t k = 0; k < b->c.n_set && !same; k++) {
+            const cpuu_prop has = cpuu_prop_of(b->set[k].tag, &b->set[k]);
+            same = cpuu_prop_same(&want, &has);
+        }
+        if (!same)
+            return false;
+    }
+    return true;
+}
+
+/* Two changes that must not wait together. Rules and permissions are one table per folder to the
+ * server. Two new items that look the same could not be told apart when one of them is taken back
+ * without its id. */
+static bool collide(const cpuu_queued *a, const cpuu_queued *b)
+{
+    if (a->c.what != b->c.what || a->c.what == CPUU_SECTIONS)
+        return false;
+    if (a->c.what == CPUU_RULES || a->c.what == CPUU_PERMISSIONS)
+        return cpuu_blob_same(a->folder, b->folder);
+    if (a->c.verb == CPUU_CREATE && b->c.verb == CPUU_CREATE)
+        return cpuu_blob_same(a->folder, b->folder) && (within(a, b) || within(b, a));
+    return a->c.verb != CPUU_CREATE && b->c.verb != CPUU_CREATE && cpuu_blob_same(a->c.id, b->c.id);
+}
+
+static bool runs_collide(const cpuu_run *a, const cpuu_run *b)
+{
+    for (size_t i = a->n_applied; i < a->n_queue; i++) {
+        for (size_t k = b->n_applied; k < b->n_queue; k++) {
+            if (a->queue[i].merged == i && b->queue[k].merged == k &&
+                collide(&a->queue[i], &b->queue[k]))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether what waits must be written before `run` is. */
+static bool must_go_first(const cpuu_reading *s, const cpuu_run *run)
+{
+    const bool sections = cpuu_run_queues(run, true);
+    for (size_t i = 0; i < s->n_pending; i++) {
+        if ((sections && cpuu_run_queues(s->pending[i], true)) || runs_collide(s->pending[i], run))
+            return true;
+    }
+    return false;
+}
+
+void cpuu_batch_add(cpuu_run *run, const cpuu_error *why)
+{
+    cpuu_reading *s = run->s;
+    while (run->rows)
+        cpuu_service_rows_close(run->rows);
+    if (why) {
+        end_badly(run, why);
+        free_run(run);
+        flush_ends(s->w);
+        return;
+    }
+    if (must_go_first(s, run))
+        cpuu_batch_apply(s);
+    if (s->given_up.rc < 0) {
+        drop(run);
+    } else if (cpuu_run_queues(run, false) && !run->alone &&
+               cpuu_grow(&s->pending, &s->cap_pending, s->n_pending, sizeof(*s->pending))) {
+        end_span(run, CPUU_SPAN_OK);
+        cpuu_reading_expect(s, run);
+        run->expected = true;
+        s->pending[s->n_pending++] = run;
+    } else {
+        write_runs(s, &run, 1);
+    }
+}
