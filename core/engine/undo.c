@@ -78,10 +78,25 @@ static cpuu_rc verify_restored(cpuu_job *job, cpuu_error *err)
     return rc;
 }
 
+/* The journal brings everything back; what a plugin says about it must not stand in the way. */
+static cpuu_rc run_undo_verbs(cpuu_job *job, cpuu_work *w, cpuu_error *err)
+{
+    cpuu_error why = CPUU_ERROR_INIT;
+    cpuu_rc rc = cpuu_features_undo_verbs(w, &why);
+    if (rc == CPUU_E_STOP)
+        return cpuu_fail(err, rc, "%s", why.text);
+    if (rc < 0)
+        cpuu_logf(job->e->log, CPUU_LV_WARNING, "Profile '%s': %s. It is restored all the same.",
+                  job->name, why.text);
+    return CPUU_OK;
+}
+
 cpuu_rc cpuu_finish_undo(cpuu_job *job, bool profile_only, cpuu_error *err)
 {
     cpuu_work w = cpuu_job_work(job, NULL);
-    cpuu_rc rc = cpuu_features_rollback(&w, 0, profile_only, err);
+    cpuu_rc rc = profile_only ? CPUU_OK : run_undo_verbs(job, &w, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_features_rollback(&w, 0, profile_only, err);
     if (rc == CPUU_OK)
         rc = stage_restore(job, err);
     if (rc == CPUU_OK)

@@ -221,6 +221,15 @@ static void roll_back(cpuu_job *job)
     job->status = CPUU_PROFILE_RESTORE_FAILED;
 }
 
+/* A feature could not be taken back: nothing more is written, the journal is kept for the next
+ * start. */
+static cpuu_rc leave_torn(cpuu_job *job, cpuu_error *err)
+{
+    cpuu_edits_truncate(&job->edits, 0);
+    cpuu_wrap(err, "cannot roll back yet, the next start continues");
+    return cpuu_job_fail(job, CPUU_PROFILE_RESTORE_FAILED, CPUU_EXIT_SWITCH_ERR, err);
+}
+
 static cpuu_rc commit(cpuu_job *job, cpuu_error *err)
 {
     /* What undo must know about the commit (the backup copy's name) is durable before it happens. */
@@ -283,6 +292,8 @@ static cpuu_rc change(cpuu_job *job, const cpuu_account *account, cpuu_error *er
         rc = cpuu_fail(err, CPUU_E_STOP, "stopped by the user");
     if (rc == CPUU_OK && !dry)
         rc = commit(job, err);
+    if (rc != CPUU_OK && w.restore_failed)
+        return leave_torn(job, err);
     if (rc != CPUU_OK) {
         cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);
         if (!job->look_again)

@@ -147,6 +147,33 @@ START_TEST(a_file_is_replaced_whole_or_not_at_all)
 }
 END_TEST
 
+START_TEST(what_the_administrator_creates_is_the_users)
+{
+    char dir[] = "/tmp/cpuu-t-base-XXXXXX";
+    cpuu_error err = CPUU_ERROR_INIT;
+    struct stat st;
+    if (geteuid() != 0) {
+        puts("SKIP what_the_administrator_creates_is_the_users: only root can give files away");
+        return;
+    }
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    char *path = cpuu_path_join(dir, "f");
+    ck_assert_int_eq(chown(dir, 12345, 23456), 0);
+    ck_assert_msg(cpuu_file_write(path, "one", 3, 0600, &err) == CPUU_OK, "%s", err.text);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_uid, 12345);
+    ck_assert_uint_eq(st.st_gid, 23456);
+    ck_assert_int_eq(st.st_mode & 07777, 0600);
+    ck_assert_int_eq(chown(path, 34567, 23456), 0); /* one that is there keeps its owner */
+    ck_assert_int_eq(cpuu_file_write(path, "two", 3, 0600, &err), CPUU_OK);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_uid, 34567);
+    unlink(path);
+    rmdir(dir);
+    cpuu_free(path);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("base");
@@ -160,6 +187,7 @@ int main(void)
     tcase_add_test(t, guid_text_has_the_first_groups_swapped);
     tcase_add_test(t, names_compare_without_case);
     tcase_add_test(t, a_file_is_replaced_whole_or_not_at_all);
+    tcase_add_test(t, what_the_administrator_creates_is_the_users);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -207,7 +207,7 @@ static cpuu_rc (*scenario)(const cpuu_host *h, cpuu_run *run);
 
 static cpuu_rc CPUU_CALL update_verb(const cpuu_host *h, cpuu_run *run)
 {
-    return scenario(h, run);
+    return scenario ? scenario(h, run) : CPUU_OK;
 }
 
 static const uint32_t TAGS[] = {T_SUBJECT, T_GROUP, T_MINE};
@@ -250,7 +250,26 @@ static const cpuu_feature SECOND = {sizeof(cpuu_feature),
                                     NULL,
                                     NULL,
                                     NULL};
-static const cpuu_feature *const FEATURES[] = {&SEAM, &SECOND, NULL};
+/* Three that do not depend on each other. */
+static cpuu_rc (*parts[3])(const cpuu_host *h, cpuu_run *run);
+#define PART(n, ident, word)                                                                       \
+    static cpuu_rc CPUU_CALL ident##_verb(const cpuu_host *h, cpuu_run *run)                       \
+    {                                                                                              \
+        return parts[n] ? parts[n](h, run) : CPUU_OK;                                              \
+    }                                                                                              \
+    static const cpuu_feature ident = {                                                            \
+        sizeof(cpuu_feature), ALL_NEEDS | CPUU_NEED_PROFILE | CPUU_NEED_PROFILE_WRITE,             \
+        0,                    3,                                                                   \
+        1,                    word,                                                                \
+        word,                 NULL,                                                                \
+        READS,                NAMES,                                                               \
+        NULL,                 ident##_verb,                                                        \
+        NULL,                 NULL,                                                                \
+        NULL};
+PART(0, ONE, "One")
+PART(1, TWO, "Two")
+PART(2, THREE, "Three")
+static const cpuu_feature *const FEATURES[] = {&SEAM, &SECOND, &ONE, &TWO, &THREE, NULL};
 static const cpuu_plugin PLUGIN = {
     sizeof(cpuu_plugin), CPUU_ABI_VERSION, "1", "t", "MIT", FEATURES};
 static const cpuu_plugin *const PLUGINS[] = {&PLUGIN, NULL};
@@ -267,6 +286,7 @@ static void prepare(void)
     work = (cpuu_work){.settings = &settings, .plugins = plugins};
     steps_left = -1;
     scenario = second = NULL;
+    memset(parts, 0, sizeof(parts));
     reported[0] = 0;
     strcpy(dir, "/tmp/t-seam-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -815,6 +835,393 @@ START_TEST(killed_anywhere_the_mailbox_comes_back)
 }
 END_TEST
 
+/* ---- features that are written together ------------------------------------------------------ */
+
+static const uint8_t OUTLOOK_SECTION[16] = {0x0a, 0x0d, 0x02, 0, 0, 0, 0, 0,
+                                            0xc0, 0,    0,    0, 0, 0, 0, 0x46};
+
+static cpuu_rc rename_shortcut(const cpuu_host *h, cpuu_run *run, const char *from, const char *to)
+{
+    cpuu_rows *rows = NULL;
+    cpuu_row row;
+    const cpuu_value v = text_value(T_SUBJECT, to);
+    cpuu_rc rc = h->read(run, READS, 1, &rows);
+    if (rc < 0 || !find(h, rows, 0, from, &row))
+        return h->fail(run, rc < 0 ? rc : CPUU_E_NOTFOUND, "find the shortcut", from);
+    cpuu_change c = change_of(CPUU_UPDATE, CPUU_HIDDEN, CPUU_ROLE_COMMON_VIEWS, from);
+    c.id = row.id;
+    c.set = &v;
+    c.n_set = 1;
+    return h->change(run, &c, 1, NULL);
+}
+
+static cpuu_rc create_shortcut(const cpuu_host *h, cpuu_run *run, const char *name)
+{
+    const cpuu_value set[] = {text_value(T_CLASS, WLINK), text_value(T_SUBJECT, name)};
+    cpuu_change c = change_of(CPUU_CREATE, CPUU_HIDDEN, CPUU_ROLE_COMMON_VIEWS, name);
+    c.set = set;
+    c.n_set = 2;
+    return h->change(run, &c, 1, NULL);
+}
+
+static cpuu_rc part_one(const cpuu_host *h, cpuu_run *run)
+{
+    cpuu_rc rc = rename_shortcut(h, run, "Posteingang", "Eingang");
+    return rc == CPUU_OK ? create_shortcut(h, run, "Of one") : rc;
+}
+
+static cpuu_rc part_two(const cpuu_host *h, cpuu_run *run)
+{
+    cpuu_rc rc = create_shortcut(h, run, "Of two");
+    return rc == CPUU_OK ? rename_shortcut(h, run, "Kalender", "Termine") : rc;
+}
+
+static cpuu_rc part_three(const cpuu_host *h, cpuu_run *run)
+{
+    return create_shortcut(h, run, "Of three");
+}
+
+/* The server refuses the last of its changes, a rule that does nothing, when the others have been
+ * made. */
+static cpuu_rc part_refused(const cpuu_host *h, cpuu_run *run)
+{
+    const cpuu_value name = text_value(0x6682001Fu, "Refused"); /* PidTagRuleName */
+    cpuu_change c = change_of(CPUU_CREATE, CPUU_RULES, CPUU_ROLE_INBOX, "Refused");
+    cpuu_rc rc = part_two(h, run);
+    c.set = &name;
+    c.n_set = 1;
+    return rc == CPUU_OK ? h->change(run, &c, 1, NULL) : rc;
+}
+
+static cpuu_rc part_disturbed(const cpuu_host *h, cpuu_run *run)
+{
+    cpuu_rc rc = part_two(h, run);
+    others_rename("Kalender", "Of others");
+    return rc;
+}
+
+static void parts_are(cpuu_rc (*one)(const cpuu_host *h, cpuu_run *run),
+                      cpuu_rc (*two)(const cpuu_host *h, cpuu_run *run),
+                      cpuu_rc (*three)(const cpuu_host *h, cpuu_run *run))
+{
+    parts[0] = one;
+    parts[1] = two;
+    parts[2] = three;
+}
+
+static bool mailbox_has(const char *text)
+{
+    char *now = dump();
+    const bool has = strstr(now, text) != NULL;
+    free(now);
+    return has;
+}
+
+START_TEST(features_are_written_together_and_come_back)
+{
+    unsigned cost[2];
+    for (int all = 0; all < 2; all++) {
+        open_journal();
+        parts_are(part_one, all ? part_two : NULL, all ? part_three : NULL);
+        const uint64_t start = trips();
+        update_ok();
+        cost[all] = (unsigned)(trips() - start);
+        ck_assert(mailbox_has("Of one") && mailbox_has("Eingang"));
+        ck_assert(!all || (mailbox_has("Of two") && mailbox_has("Of three")));
+        undo_ok();
+        mailbox_is(before);
+        ck_assert_int_eq(cpuu_journal_destroy(work.journal, NULL), CPUU_OK);
+        work.journal = NULL;
+    }
+    ck_assert_msg(cost[1] <= cost[0], "one costs %u requests, three cost %u", cost[0], cost[1]);
+    ck_assert_msg(strstr(reported, "[One{") && strstr(reported, "[Two{") &&
+                      strstr(reported, "[Three{"),
+                  "%s", reported);
+}
+END_TEST
+
+/* What failed is gone, what did not is there; then undo takes back the rest. */
+static void one_fails_in_the_middle(cpuu_rc (*two)(const cpuu_host *h, cpuu_run *run),
+                                    const char *words)
+{
+    open_journal();
+    parts_are(part_one, two, part_three);
+    update_ok();
+    ck_assert_msg(strstr(reported, "failed: feature Two") && strstr(reported, words), "%s",
+                  reported);
+    if (two == part_refused) /* its other changes had been made */
+        ck_assert_msg(strstr(reported, "[Two{Of two"), "%s", reported);
+    ck_assert(mailbox_has("Of one") && mailbox_has("Of three"));
+    ck_assert(!mailbox_has("Of two") && !mailbox_has("Termine") && !mailbox_has("Refused"));
+    undo_ok();
+    if (two == part_disturbed)
+        others_rename("Of others", "Kalender");
+    mailbox_is(before);
+}
+
+START_TEST(a_conflict_of_one_is_not_the_others_failure)
+{
+    one_fails_in_the_middle(part_disturbed, "somebody else changed it");
+}
+END_TEST
+
+START_TEST(a_refusal_of_one_is_not_the_others_failure)
+{
+    one_fails_in_the_middle(part_refused, "cannot change 'Refused'");
+}
+END_TEST
+
+static cpuu_rc fails(const cpuu_host *h, cpuu_run *run)
+{
+    return h->fail(run, CPUU_E_FAILED, "do anything", "at all");
+}
+
+START_TEST(a_critical_one_takes_the_others_with_it)
+{
+    static char *critical[] = {"Two"};
+    cpuu_rc (*const ways[])(const cpuu_host *h, cpuu_run *run) = {part_disturbed, part_refused,
+                                                                  fails};
+    settings.critical.items = critical;
+    settings.critical.count = 1;
+    for (int i = 0; i < 3; i++) {
+        cpuu_error err = CPUU_ERROR_INIT;
+        open_journal();
+        reported[0] = 0;
+        parts_are(part_one, ways[i], part_three);
+        ck_assert_int_lt(cpuu_features_update(&work, &err), 0);
+        ck_assert_msg(strstr(err.text, "feature Two"), "%s", err.text);
+        if (i == 0)
+            others_rename("Of others", "Kalender");
+        mailbox_is(before);
+        ck_assert(!work.restore_failed);
+        ck_assert_int_eq(cpuu_journal_destroy(work.journal, NULL), CPUU_OK);
+        work.journal = NULL;
+    }
+}
+END_TEST
+
+static cpuu_rc goes_on(const cpuu_host *h, cpuu_run *run)
+{
+    return rename_shortcut(h, run, "Eingang", "Eingang, twice");
+}
+
+static cpuu_rc part_one_disturbed(const cpuu_host *h, cpuu_run *run)
+{
+    cpuu_rc rc = part_one(h, run);
+    others_rename("Posteingang", "Of others");
+    return rc;
+}
+
+/* The later feature builds on what the earlier one is going to write; when that does not come to
+ * pass, it must not be written either. */
+START_TEST(two_change_the_same_object_in_turn)
+{
+    open_journal();
+    parts_are(part_one, goes_on, part_three);
+    update_ok();
+    ck_assert_msg(!strstr(reported, "failed"), "%s", reported);
+    ck_assert(mailbox_has("Eingang, twice"));
+    undo_ok();
+    mailbox_is(before);
+    ck_assert_int_eq(cpuu_journal_destroy(work.journal, NULL), CPUU_OK);
+
+    open_journal();
+    reported[0] = 0;
+    parts_are(part_one_disturbed, goes_on, part_three);
+    update_ok();
+    ck_assert_msg(strstr(reported, "failed: feature One") &&
+                      strstr(reported, "failed: feature Two"),
+                  "%s", reported);
+    ck_assert(mailbox_has("Of others") && mailbox_has("Of three") && !mailbox_has("Eingang"));
+    undo_ok();
+    others_rename("Of others", "Posteingang");
+    mailbox_is(before);
+}
+END_TEST
+
+/* Alike items could not be told apart when an answer is lost. */
+START_TEST(alike_items_are_not_written_together)
+{
+    static const uint32_t at_most = 16;
+    for (uint32_t at = 1; at <= at_most; at++) {
+        cpuu_error err = CPUU_ERROR_INIT;
+        open_journal();
+        work.restore_failed = false;
+        parts_are(part_three, part_three, part_three);
+        fault("close-after", at);
+        cpuu_features_update(&work, &err);
+        fault(NULL, 0);
+        undo_ok();
+        mailbox_is(before);
+        ck_assert_int_eq(cpuu_journal_destroy(work.journal, NULL), CPUU_OK);
+        work.journal = NULL;
+    }
+}
+END_TEST
+
+START_TEST(a_lost_answer_to_several_leaves_all_or_nothing)
+{
+    unsigned failed = 0;
+    parts_are(part_one, part_two, part_three);
+    for (uint32_t at = 1; at <= 12; at++) {
+        cpuu_error err = CPUU_ERROR_INIT;
+        open_journal();
+        reported[0] = 0;
+        work.restore_failed = false;
+        fault("close-after", at);
+        failed += cpuu_features_update(&work, &err) < 0 || strstr(reported, "failed");
+        fault(NULL, 0);
+        undo_ok();
+        mailbox_is(before);
+        ck_assert_msg(!strchr(reported, '!'), "at %u: %s", at, reported);
+        ck_assert_int_eq(cpuu_journal_destroy(work.journal, NULL), CPUU_OK);
+        work.journal = NULL;
+    }
+    ck_assert_uint_gt(failed, 0);
+}
+END_TEST
+
+/* ---- and their edits of the profile ---------------------------------------------------------- */
+
+static const char REG[] =
+    "REGEDIT4\n\n"
+    "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\16.0\\Outlook\\Profiles\\Test]\n\n"
+    "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\16.0\\Outlook\\Profiles\\Test"
+    "\\9207f3e0a3b11019908b08002b2a56c2]\n\n"
+    "[HKEY_CURRENT_USER\\Software\\Microsoft\\Office\\16.0\\Outlook\\Profiles\\Test"
+    "\\0a0d020000000000c000000000000046]\n";
+
+static cpuu_rc edit(const cpuu_host *h, cpuu_run *run, uint32_t tag, const char *text)
+{
+    const cpuu_value v = text_value(tag, text);
+    cpuu_change c = change_of(CPUU_UPDATE, CPUU_SECTIONS, CPUU_ROLE_NONE, "profile");
+    c.id = (cpuu_blob){OUTLOOK_SECTION, 16};
+    c.set = &v;
+    c.n_set = 1;
+    return h->change(run, &c, 1, NULL);
+}
+
+static cpuu_rc edits_one(const cpuu_host *h, cpuu_run *run)
+{
+    cpuu_rc rc = edit(h, run, T_NAME, "one");
+    return rc == CPUU_OK ? part_one(h, run) : rc;
+}
+
+static cpuu_rc edits_two(const cpuu_host *h, cpuu_run *run)
+{
+    cpuu_rc rc = edit(h, run, T_NAME, "two");
+    if (rc == CPUU_OK)
+        rc = edit(h, run, T_SUBJECT, "only two");
+    return rc == CPUU_OK ? part_disturbed(h, run) : rc;
+}
+
+static cpuu_rc edits_three(const cpuu_host *h, cpuu_run *run)
+{
+    return edit(h, run, T_COMMENT, "three");
+}
+
+static const char *edited(uint32_t tag)
+{
+    static char text[64];
+    cpuu_arena arena = {0};
+    cpuu_value v;
+    cpuu_error err = CPUU_ERROR_INIT;
+    strcpy(text, "-");
+    if (cpuu_profile_get(work.profile, CPUU_SECTION_OUTLOOK, tag, &arena, &v, &err) == CPUU_OK)
+        snprintf(text, sizeof(text), "%.*s", (int)v.size, (const char *)v.data);
+    cpuu_arena_free(&arena);
+    return text;
+}
+
+START_TEST(the_edits_of_the_failed_one_are_gone_and_only_they)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *base = NULL, *view = NULL;
+    cpuu_edits first, edits;
+    cpuu_profile_roots roots;
+    cpuu_edits_init(&first);
+    cpuu_edits_init(&edits);
+    ck_assert_int_eq(cpuu_reg_parse_text(REG, strlen(REG), &first, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_reg_open_memory(&base, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_reg_apply(base, &first, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_reg_open_overlay(base, &edits, &view, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_profile_discover(view, &roots, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_profile_open(view, &roots.items[0], "Test", &work.profile, &err),
+                     CPUU_OK);
+    work.edits = &edits;
+    open_journal();
+    parts_are(edits_one, edits_two, edits_three);
+    update_ok();
+    ck_assert_msg(strstr(reported, "failed: feature Two"), "%s", reported);
+    ck_assert_str_eq(edited(T_NAME), "one");
+    ck_assert_str_eq(edited(T_SUBJECT), "-");
+    ck_assert_str_eq(edited(T_COMMENT), "three");
+    ck_assert(mailbox_has("Of one") && !mailbox_has("Of two"));
+    undo_ok();
+    others_rename("Of others", "Kalender");
+    mailbox_is(before);
+    cpuu_profile_free(work.profile);
+    work.profile = NULL;
+    work.edits = NULL;
+    cpuu_profile_roots_free(&roots);
+    cpuu_reg_close(view);
+    cpuu_reg_close(base);
+    cpuu_edits_free(&first);
+    cpuu_edits_free(&edits);
+}
+END_TEST
+
+/* ---- killed together ------------------------------------------------------------------------- */
+
+START_TEST(killed_anywhere_several_features_come_back)
+{
+    int points = 0;
+    parts_are(part_one, part_two, part_three);
+    for (bool done = false; !done; points++) {
+        const int rc = in_child(points, false);
+        ck_assert_msg(rc == 0 || rc == 99, "update killed at %d: %d", points, rc);
+        done = rc == 0;
+        for (int k = points % 5;; k += 3) {
+            const int undo = in_child(k, true);
+            ck_assert_msg(undo == 0 || undo == 99, "update killed at %d, replay at %d: %d", points,
+                          k, undo);
+            if (undo == 0)
+                break;
+        }
+        mailbox_is(before);
+    }
+    ck_assert_int_gt(points, 15);
+}
+END_TEST
+
+static cpuu_rc kills(const cpuu_host *h, cpuu_run *run)
+{
+    (void)h;
+    (void)run;
+    _exit(99);
+}
+
+START_TEST(who_waits_is_not_blamed_for_a_kill)
+{
+    unsigned one = 9, three = 9;
+    parts_are(part_one, NULL, kills);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(in_child(-1, false), 99);
+    open_journal();
+    ck_assert_int_eq(cpuu_journal_span_deaths(work.journal, "One", &one, NULL), CPUU_OK);
+    ck_assert_int_eq(cpuu_journal_span_deaths(work.journal, "Three", &three, NULL), CPUU_OK);
+    ck_assert_uint_eq(one, 0);
+    ck_assert_uint_eq(three, 2);
+    mailbox_is(before);
+    cpuu_journal_close(work.journal);
+    work.journal = NULL;
+    ck_assert_int_eq(in_child(-1, false), 0); /* now without the third */
+    ck_assert(mailbox_has("Of one"));
+    ck_assert_int_eq(in_child(-1, true), 0);
+    mailbox_is(before);
+}
+END_TEST
+
 static unsigned n_public, n_bob, n_streamed;
 
 static cpuu_rc reads_elsewhere(const cpuu_host *h, cpuu_run *run)
@@ -905,10 +1312,20 @@ int main(void)
     tcase_add_test(t, other_mailboxes_public_folders_and_streams_are_read);
     tcase_add_test(t, without_the_mailbox_nothing_is_taken_back);
     tcase_add_test(t, a_lost_answer_leaves_all_or_nothing);
+    tcase_add_test(t, features_are_written_together_and_come_back);
+    tcase_add_test(t, a_conflict_of_one_is_not_the_others_failure);
+    tcase_add_test(t, a_refusal_of_one_is_not_the_others_failure);
+    tcase_add_test(t, a_critical_one_takes_the_others_with_it);
+    tcase_add_test(t, two_change_the_same_object_in_turn);
+    tcase_add_test(t, alike_items_are_not_written_together);
+    tcase_add_test(t, a_lost_answer_to_several_leaves_all_or_nothing);
+    tcase_add_test(t, the_edits_of_the_failed_one_are_gone_and_only_they);
     suite_add_tcase(s, t);
     TCase *k = tcase_create("killed");
     tcase_add_checked_fixture(k, set_up_process, tear_down);
     tcase_add_test(k, killed_anywhere_the_mailbox_comes_back);
+    tcase_add_test(k, killed_anywhere_several_features_come_back);
+    tcase_add_test(k, who_waits_is_not_blamed_for_a_kill);
     tcase_set_timeout(k, 300);
     suite_add_tcase(s, k);
     SRunner *r = srunner_create(s);
