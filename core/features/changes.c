@@ -742,7 +742,8 @@ static cpuu_rc pretend(const slot *slots, size_t n, cpuu_error *err)
         if (q->c.verb == CPUU_CREATE) {
             char id[40];
             snprintf(id, sizeof(id), PLACEHOLDER "%" PRIu32, ++s->placeholders);
-            q->result = (cpuu_blob){cpuu_arena_dup(&s->arena, id, strlen(id)), (uint32_t)strlen(id)};
+            q->result.data = cpuu_arena_dup(&s->arena, id, strlen(id));
+            q->result.size = (uint32_t)strlen(id);
             if (!q->result.data)
                 return cpuu_nomem(err);
         }
@@ -864,7 +865,7 @@ void cpuu_runs_write(cpuu_run *const *runs, size_t n)
     cpuu_free(slots);
     for (size_t i = 0; i < n && rc == CPUU_OK; i++)
         runs[i]->rc = compare(runs[i], &runs[i]->why);
-    slots = rc == CPUU_OK ? slots_of(runs, n, &count) : NULL; /* without those that are in conflict */
+    slots = rc == CPUU_OK ? slots_of(runs, n, &count) : NULL; /* now without conflicts */
     if (rc == CPUU_OK && !slots)
         rc = cpuu_nomem(&err);
     bool broken = false;

@@ -3,8 +3,10 @@
  *   loader.c    the one user of libltdl
  *   services.c  the host table (cpuu_host); reads.c answers queries, changes.c is the only place
  * where mailbox, profile and journal meet: queue -> before-image -> journal flush -> write; files.c
- * does the same for files runner.c    order, check of critical features, spans, verbs replay.c
- * takes journal records back (undo, rollback, recovery)
+ * does the same for files
+ *   runner.c    order, check of critical features, verbs
+ *   batch.c     spans and ends of features; writes what independent features changed together
+ *   replay.c    takes journal records back (undo, rollback, recovery)
  */
 #ifndef CPUU_FEATURES_FEATURES_H
 #define CPUU_FEATURES_FEATURES_H

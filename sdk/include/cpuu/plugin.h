@@ -288,7 +288,8 @@ typedef struct cpuu_host {
 
     /* Runs n queries as one set on both mailboxes at once; out has room for n. A failed query still
      * gives rows, whose first rows() returns the error. Reads show the state before this feature's
-     * own changes. */
+     * own changes. What another feature has created shows for certain only when that one is named
+     * in `after`: features that do not depend on each other are written together. */
     cpuu_rc(CPUU_CALL *read)(cpuu_run *run, const cpuu_query *queries, uint32_t n, cpuu_rows **out);
     /* Row `index`: CPUU_OK, CPUU_END, or the error of the query. Valid until rows_close(). */
     cpuu_rc(CPUU_CALL *rows)(cpuu_rows *rows, uint32_t index, cpuu_row *out);
