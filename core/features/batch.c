@@ -11,15 +11,21 @@
  *   - edits of the profile are staged by one feature at a time, only after its mailbox changes have
  *     succeeded (or by one that does not wait); those of a feature are therefore always the last of
  *     the list while it can still fail, and are taken back by truncating it
- *   - a span is open only while its feature runs or is written: who is killed by the third feature
- *     is not the first one's fault
+ *   - a span is open only while its feature runs or is written: a worker that dies in the third
+ *     feature does not count against the first one
+ *   - a worker that dies while several are written counts against all of them; so whoever it counts
+ *     against is written alone the next time, and then it shows whose fault it is
  */
 #include "features/private.h"
 
 #include <string.h>
 
-#define MAX_DEATHS                                                                                 \
-    2u /* a feature the worker died in so often is not tried again (architecture 5.5) */
+/* A feature the worker died in so often is not tried again (architecture 5.5). */
+#define MAX_DEATHS 2u
+
+/* What is longer gains nothing from waiting, and memory is bounded. */
+#define MAX_WAITING_CHANGES 4096u
+#define MAX_WAITING_BYTES   (4u << 20)
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
@@ -34,6 +40,7 @@ cpuu_rc cpuu_span_begin(cpuu_run *run, cpuu_error *err)
         return cpuu_fail(err, CPUU_E_FAILED,
                          "feature %s ended the program %u times and is not tried again",
                          run->f->name, deaths);
+    run->alone = deaths > 0;
     if (rc == CPUU_OK)
         rc = cpuu_journal_begin_span(j, run->f->name, &run->span, err);
     /* On disk before the feature starts: a feature that never comes back must be known by name. */
@@ -74,7 +81,8 @@ static void free_run(cpuu_run *run)
     cpuu_free(run);
 }
 
-/* Takes back what a feature has done. When that fails nothing more may be written. */
+/* Takes back what a feature has done. When that fails nothing more may be written, not even to take
+ * back another one: the next start does it. */
 static cpuu_rc take_back(cpuu_run *run, cpuu_error *err)
 {
     cpuu_work *w = run->w;
@@ -84,6 +92,8 @@ static cpuu_rc take_back(cpuu_run *run, cpuu_error *err)
         cpuu_reading_stale(run->s);
     if (!w->journal || !run->span)
         return CPUU_OK;
+    if (w->restore_failed)
+        return cpuu_fail(err, CPUU_E_FAILED, "an earlier one could not be taken back");
     cpuu_rc rc = cpuu_features_rollback(w, run->span, false, err);
     if (rc < 0)
         w->restore_failed = true;
@@ -194,33 +204,39 @@ void cpuu_batch_drop(cpuu_reading *s)
 
 /* ---- who may wait ---------------------------------------------------------------------------- */
 
-/* Whether everything that `a` sets is set to the same by `b`. */
-static bool within(const cpuu_queued *a, const cpuu_queued *b)
+/* Whether there is a property that both set, to different values. */
+static bool differ(const cpuu_queued *a, const cpuu_queued *b)
 {
     for (uint32_t i = 0; i < a->c.n_set; i++) {
-        const cpuu_prop want = cpuu_prop_of(a->set[i].tag, &a->set[i]);
-        bool same = false;
-        for (uint32_t k = 0; k < b->c.n_set && !same; k++) {
-            const cpuu_prop has = cpuu_prop_of(b->set[k].tag, &b->set[k]);
-            same = cpuu_prop_same(&want, &has);
+        for (uint32_t k = 0; k < b->c.n_set; k++) {
+            const cpuu_prop x = cpuu_prop_of(a->set[i].tag, &a->set[i]);
+            const cpuu_prop y = cpuu_prop_of(b->set[k].tag, &b->set[k]);
+            if (x.tag == y.tag && !cpuu_prop_same(&x, &y))
+                return true;
         }
-        if (!same)
-            return false;
     }
-    return true;
+    return false;
 }
 
-/* Two changes that must not wait together. Rules and permissions are one table per folder to the
- * server. Two new items that look the same could not be told apart when one of them is taken back
- * without its id. */
+/* Two changes that must not wait together: of one object; of the rules or permissions of one folder,
+ * which are one table to the server; and two new objects that could be mistaken for each other when
+ * one of them has to be found by what it looks like (replay.c: find_created). */
 static bool collide(const cpuu_queued *a, const cpuu_queued *b)
 {
-    if (a->c.what != b->c.what || a->c.what == CPUU_SECTIONS)
+    const bool same_kind = a->c.what == b->c.what;
+    switch (a->c.what) {
+    case CPUU_SECTIONS:
         return false;
-    if (a->c.what == CPUU_RULES || a->c.what == CPUU_PERMISSIONS)
-        return cpuu_blob_same(a->folder, b->folder);
+    case CPUU_STORE:
+        return same_kind;
+    case CPUU_RULES:
+    case CPUU_PERMISSIONS:
+        return same_kind && cpuu_blob_same(a->folder, b->folder);
+    default:
+        break;
+    }
     if (a->c.verb == CPUU_CREATE && b->c.verb == CPUU_CREATE)
-        return cpuu_blob_same(a->folder, b->folder) && (within(a, b) || within(b, a));
+        return same_kind && cpuu_blob_same(a->folder, b->folder) && !differ(a, b);
     return a->c.verb != CPUU_CREATE && b->c.verb != CPUU_CREATE && cpuu_blob_same(a->c.id, b->c.id);
 }
 
@@ -247,6 +263,13 @@ static bool must_go_first(const cpuu_reading *s, const cpuu_run *run)
     return false;
 }
 
+static bool may_wait(const cpuu_run *run)
+{
+    return cpuu_run_queues(run, false) && !run->alone &&
+           run->n_queue - run->n_applied <= MAX_WAITING_CHANGES &&
+           run->arena.used + run->values.used <= MAX_WAITING_BYTES;
+}
+
 void cpuu_batch_add(cpuu_run *run, const cpuu_error *why)
 {
     cpuu_reading *s = run->s;
@@ -262,9 +285,10 @@ void cpuu_batch_add(cpuu_run *run, const cpuu_error *why)
         cpuu_batch_apply(s);
     if (s->given_up.rc < 0) {
         drop(run);
-    } else if (cpuu_run_queues(run, false) && !run->alone &&
+    } else if (may_wait(run) &&
                cpuu_grow(&s->pending, &s->cap_pending, s->n_pending, sizeof(*s->pending))) {
         end_span(run, CPUU_SPAN_OK);
+        flush_ends(s->w); /* what comes next is not its fault */
         cpuu_reading_expect(s, run);
         run->expected = true;
         s->pending[s->n_pending++] = run;

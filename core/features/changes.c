@@ -400,15 +400,15 @@ static bool has_image(const cpuu_queued *q)
     return !is_placeholder(q->c.verb == CPUU_CREATE ? q->folder : q->c.id);
 }
 
-/* Several creations in one folder share one listing. */
-static const cpuu_queued *listed_by(const slot *slots, size_t i)
+/* Several creations in one folder share one listing: the earlier one that has it. */
+static const slot *listed_by(const slot *slots, size_t i)
 {
     const cpuu_queued *q = slots[i].q;
     for (size_t k = 0; k < i && q->c.verb == CPUU_CREATE; k++) {
         const cpuu_queued *other = slots[k].q;
         if (other->c.verb == CPUU_CREATE && other->c.what == q->c.what &&
             cpuu_blob_same(other->folder, q->folder))
-            return other;
+            return &slots[k];
     }
     return NULL;
 }
@@ -488,18 +488,25 @@ static cpuu_rc ask_images(const slot *slots, size_t n, cpuu_mail_op *ops, size_t
     return rc;
 }
 
+/* The ids stay where the other run keeps them: journal_all() copies them while all runs are there. */
+static void share_listing(const slot *mine, const slot *other)
+{
+    mine->q->ids_before = other->q->ids_before;
+    mine->q->n_ids_before = other->q->n_ids_before;
+    mine->q->rc = other->q->rc;
+    if (other->q->rc < 0 && mine->run != other->run)
+        memcpy(mine->run->last_problem, other->run->last_problem, sizeof(mine->run->last_problem));
+}
+
 static cpuu_rc read_images(const slot *slots, size_t n, cpuu_error *err)
 {
     cpuu_mail_op *ops = cpuu_calloc(n + 1, sizeof(*ops));
     size_t *owners = cpuu_calloc(n + 1, sizeof(*owners));
     cpuu_rc rc = ops && owners ? ask_images(slots, n, ops, owners, err) : cpuu_nomem(err);
     for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
-        const cpuu_queued *same = listed_by(slots, i);
-        if (!same)
-            continue;
-        slots[i].q->ids_before = same->ids_before;
-        slots[i].q->n_ids_before = same->n_ids_before;
-        slots[i].q->rc = same->rc;
+        const slot *other = listed_by(slots, i);
+        if (other)
+            share_listing(&slots[i], other);
     }
     cpuu_free(ops);
     cpuu_free(owners);
@@ -679,8 +686,8 @@ static void report_change(cpuu_run *run, const cpuu_queued *q)
         if (cpuu_prop_same(before, &after))
             continue;
         char *old = cpuu_prop_text(before), *new = cpuu_prop_text(&after);
-        cpuu_report_change(run->w->report, q->c.title, cpuu_prop_name(tag, false, name, sizeof(name)), old,
-                           new, ' ');
+        cpuu_report_change(run->w->report, q->c.title,
+                           cpuu_prop_name(tag, false, name, sizeof(name)), old, new, ' ');
         cpuu_free(old);
         cpuu_free(new);
     }
@@ -863,8 +870,10 @@ void cpuu_runs_write(cpuu_run *const *runs, size_t n)
     if (rc == CPUU_OK && count)
         rc = read_images(slots, count, &err);
     cpuu_free(slots);
-    for (size_t i = 0; i < n && rc == CPUU_OK; i++)
-        runs[i]->rc = compare(runs[i], &runs[i]->why);
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
+        if (runs[i]->rc == CPUU_OK)
+            runs[i]->rc = compare(runs[i], &runs[i]->why);
+    }
     slots = rc == CPUU_OK ? slots_of(runs, n, &count) : NULL; /* now without conflicts */
     if (rc == CPUU_OK && !slots)
         rc = cpuu_nomem(&err);
@@ -895,19 +904,19 @@ void cpuu_run_finish(cpuu_run *run)
     run->n_applied = run->n_queue; /* a failed flush is not repeated: the feature is rolled back */
 }
 
+/* A flush that failed has failed the feature: what comes after it is not written. */
 static cpuu_rc flush_now(cpuu_run *run, cpuu_error *err)
 {
-    if (run->n_applied == run->n_queue)
+    if (run->rc == CPUU_OK && run->n_applied == run->n_queue)
         return CPUU_OK;
-    cpuu_rc rc = cpuu_batch_before(run);
     run->alone = true;
-    if (rc == CPUU_OK)
-        rc = cpuu_run_prepare(run, err);
-    if (rc < 0) {
-        run->n_applied = run->n_queue;
+    cpuu_rc rc = cpuu_batch_before(run);
+    if (rc < 0)
         return rc;
-    }
-    cpuu_runs_write(&run, 1);
+    if (run->rc == CPUU_OK)
+        run->rc = cpuu_run_prepare(run, &run->why);
+    if (run->rc == CPUU_OK)
+        cpuu_runs_write(&run, 1);
     cpuu_run_finish(run);
     if (run->rc < 0 && err)
         *err = run->why;

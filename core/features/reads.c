@@ -735,7 +735,7 @@ static bool must_write_first(cpuu_run *run, const cpuu_query *q)
         return false;
     const bool own = q->side == CPUU_PROFILE || (q->flags & CPUU_STREAM);
     const cpuu_fetch *shared = own ? NULL : find_declared(s, run->f, q);
-    if (shared && shared->stale)
+    if (shared && (shared->stale || !shared->done)) /* the server will be asked */
         return true;
     for (size_t i = 0; i < s->n_pending; i++) {
         const cpuu_run *r = s->pending[i];

@@ -33,6 +33,10 @@ static cpuu_rc judge(cpuu_run *run, cpuu_rc rc, cpuu_error *err)
 {
     if (run->rows)
         cpuu_logf(run->w->log, CPUU_LV_TRACE, "%s left rows open; they were closed", run->f->name);
+    if (run->stop && run->s->given_up.rc < 0)
+        return cpuu_fail(err, CPUU_E_STOP,
+                         "feature %s was not finished, because the update of the profile was given "
+                         "up", run->f->name);
     if (run->stop)
         return cpuu_fail(err, CPUU_E_STOP, "stopped in feature %s", run->f->name);
     if (run->broken)

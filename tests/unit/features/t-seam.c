@@ -789,7 +789,9 @@ START_TEST(a_lost_answer_leaves_all_or_nothing)
 }
 END_TEST
 
-static int in_child(int kill_at, bool undo)
+typedef enum job { UPDATE, UNDO, RECOVER } job;
+
+static int in_child(int kill_at, job what)
 {
     int status = 0;
     pid_t pid = fork();
@@ -798,13 +800,15 @@ static int in_child(int kill_at, bool undo)
         connect_both();
         steps_left = kill_at;
         cpuu_rc rc = cpuu_journal_open(dir, &KEY, true, NULL, &work.journal, &err);
-        if (rc == CPUU_OK && !undo)
+        if (rc == CPUU_OK && what == UPDATE)
             rc = cpuu_journal_set_state(work.journal, CPUU_J_ACTIVE, &err);
         if (rc == CPUU_OK)
-            rc = undo ? cpuu_features_rollback(&work, 0, false, &err)
-                      : cpuu_features_update(&work, &err);
-        if (rc == CPUU_OK && undo)
+            rc = what == UPDATE ? cpuu_features_update(&work, &err)
+                                : cpuu_features_rollback(&work, 0, false, &err);
+        if (rc == CPUU_OK && what == UNDO)
             rc = cpuu_journal_destroy(work.journal, &err);
+        else if (rc == CPUU_OK && what == RECOVER)
+            rc = cpuu_journal_reset(work.journal, &err);
         if (rc < 0)
             fprintf(stderr, "child: %s\n", err.text);
         _exit(rc < 0 ? 1 : strchr(reported, '!') ? 2 : 0);
@@ -819,11 +823,11 @@ START_TEST(killed_anywhere_the_mailbox_comes_back)
     int points = 0;
     scenario = everything;
     for (bool done = false; !done; points++) {
-        const int rc = in_child(points, false);
+        const int rc = in_child(points, UPDATE);
         ck_assert_msg(rc == 0 || rc == 99, "update killed at %d: %d", points, rc);
         done = rc == 0;
         for (int k = points % 4;; k += 3) { /* the replay is killed, too, until it gets through */
-            const int undo = in_child(k, true);
+            const int undo = in_child(k, UNDO);
             ck_assert_msg(undo == 0 || undo == 99, "update killed at %d, replay at %d: %d", points,
                           k, undo);
             if (undo == 0)
@@ -1059,6 +1063,80 @@ START_TEST(alike_items_are_not_written_together)
 }
 END_TEST
 
+/* Each sets something that the other leaves to the server, so that each item is also what the other
+ * one is looked for by. */
+static cpuu_rc create_with(const cpuu_host *h, cpuu_run *run, uint32_t tag, const char *title)
+{
+    const cpuu_value set[] = {text_value(T_CLASS, WLINK), text_value(T_SUBJECT, "Alike"),
+                              text_value(tag, "")};
+    cpuu_change c = change_of(CPUU_CREATE, CPUU_HIDDEN, CPUU_ROLE_COMMON_VIEWS, title);
+    c.set = set;
+    c.n_set = 3;
+    return h->change(run, &c, 1, NULL);
+}
+
+static cpuu_rc alike_one(const cpuu_host *h, cpuu_run *run)
+{
+    return create_with(h, run, T_GROUP, "Alike one");
+}
+
+static cpuu_rc alike_two(const cpuu_host *h, cpuu_run *run)
+{
+    return create_with(h, run, T_COMMENT, "Alike two");
+}
+
+START_TEST(new_items_that_may_come_to_look_alike_are_not_written_together)
+{
+    unsigned cost[2];
+    for (int alike = 0; alike < 2; alike++) {
+        open_journal();
+        parts_are(alike ? alike_one : part_one, alike ? alike_two : part_two, NULL);
+        const uint64_t start = trips();
+        update_ok();
+        cost[alike] = (unsigned)(trips() - start);
+        undo_ok();
+        mailbox_is(before);
+        ck_assert_int_eq(cpuu_journal_destroy(work.journal, NULL), CPUU_OK);
+        work.journal = NULL;
+    }
+    ck_assert_msg(cost[1] > cost[0], "together %u requests, alike %u", cost[0], cost[1]);
+}
+END_TEST
+
+/* Nothing of the second flush can be written: it changes what it has deleted. */
+static cpuu_rc ignores_what_flush_says(const cpuu_host *h, cpuu_run *run)
+{
+    cpuu_rows *rows = NULL;
+    cpuu_row row;
+    cpuu_change c = change_of(CPUU_DELETE, CPUU_HIDDEN, CPUU_ROLE_COMMON_VIEWS, "Kalender");
+    cpuu_rc rc = create_shortcut(h, run, "Of two");
+    if (rc == CPUU_OK)
+        rc = h->flush(run);
+    if (rc == CPUU_OK)
+        rc = h->read(run, READS, 1, &rows);
+    if (rc < 0 || !find(h, rows, 0, "Kalender", &row))
+        return h->fail(run, rc, "find", "Kalender");
+    c.id = row.id;
+    rc = h->change(run, &c, 1, NULL);
+    if (rc == CPUU_OK)
+        rc = rename_shortcut(h, run, "Kalender", "Termine");
+    ck_assert_int_lt(h->flush(run), 0);
+    ck_assert_int_lt(h->flush(run), 0);
+    return rc;
+}
+
+START_TEST(a_failed_flush_fails_the_feature_whatever_it_returns)
+{
+    open_journal();
+    parts_are(part_one, ignores_what_flush_says, part_three);
+    update_ok();
+    ck_assert_msg(strstr(reported, "failed: feature Two"), "%s", reported);
+    ck_assert(mailbox_has("Of one") && mailbox_has("Of three") && !mailbox_has("Of two"));
+    undo_ok();
+    mailbox_is(before);
+}
+END_TEST
+
 START_TEST(a_lost_answer_to_several_leaves_all_or_nothing)
 {
     unsigned failed = 0;
@@ -1178,11 +1256,11 @@ START_TEST(killed_anywhere_several_features_come_back)
     int points = 0;
     parts_are(part_one, part_two, part_three);
     for (bool done = false; !done; points++) {
-        const int rc = in_child(points, false);
+        const int rc = in_child(points, UPDATE);
         ck_assert_msg(rc == 0 || rc == 99, "update killed at %d: %d", points, rc);
         done = rc == 0;
         for (int k = points % 5;; k += 3) {
-            const int undo = in_child(k, true);
+            const int undo = in_child(k, UNDO);
             ck_assert_msg(undo == 0 || undo == 99, "update killed at %d, replay at %d: %d", points,
                           k, undo);
             if (undo == 0)
@@ -1206,7 +1284,7 @@ START_TEST(who_waits_is_not_blamed_for_a_kill)
     unsigned one = 9, three = 9;
     parts_are(part_one, NULL, kills);
     for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(in_child(-1, false), 99);
+        ck_assert_int_eq(in_child(-1, UPDATE), 99);
     open_journal();
     ck_assert_int_eq(cpuu_journal_span_deaths(work.journal, "One", &one, NULL), CPUU_OK);
     ck_assert_int_eq(cpuu_journal_span_deaths(work.journal, "Three", &three, NULL), CPUU_OK);
@@ -1215,10 +1293,40 @@ START_TEST(who_waits_is_not_blamed_for_a_kill)
     mailbox_is(before);
     cpuu_journal_close(work.journal);
     work.journal = NULL;
-    ck_assert_int_eq(in_child(-1, false), 0); /* now without the third */
+    ck_assert_int_eq(in_child(-1, UPDATE), 0); /* now without the third */
     ck_assert(mailbox_has("Of one"));
-    ck_assert_int_eq(in_child(-1, true), 0);
+    ck_assert_int_eq(in_child(-1, UNDO), 0);
     mailbox_is(before);
+}
+END_TEST
+
+/* A death while several are written counts against all of them, a second one only against one. */
+START_TEST(two_kills_bar_one_feature_at_most)
+{
+    int points = 0;
+    parts_are(part_one, part_two, part_three);
+    for (int step = 0;; step++, points++) {
+        unsigned deaths = 0, barred = 0;
+        if (in_child(step, UPDATE) == 0)
+            break;
+        ck_assert_int_eq(in_child(-1, RECOVER), 0);
+        in_child(step, UPDATE);
+        ck_assert_int_eq(in_child(-1, RECOVER), 0);
+        open_journal();
+        for (int i = 0; i < 3; i++) {
+            static const char *const names[] = {"One", "Two", "Three"};
+            ck_assert_int_eq(cpuu_journal_span_deaths(work.journal, names[i], &deaths, NULL),
+                             CPUU_OK);
+            barred += deaths >= 2;
+        }
+        cpuu_journal_close(work.journal);
+        work.journal = NULL;
+        ck_assert_msg(barred <= 1, "killed at %d: %u features are barred", step, barred);
+        ck_assert_int_eq(in_child(-1, UNDO), 0);
+        mailbox_is(before);
+    }
+    ck_assert_int_eq(in_child(-1, UNDO), 0);
+    ck_assert_int_gt(points, 15);
 }
 END_TEST
 
@@ -1318,6 +1426,8 @@ int main(void)
     tcase_add_test(t, a_critical_one_takes_the_others_with_it);
     tcase_add_test(t, two_change_the_same_object_in_turn);
     tcase_add_test(t, alike_items_are_not_written_together);
+    tcase_add_test(t, new_items_that_may_come_to_look_alike_are_not_written_together);
+    tcase_add_test(t, a_failed_flush_fails_the_feature_whatever_it_returns);
     tcase_add_test(t, a_lost_answer_to_several_leaves_all_or_nothing);
     tcase_add_test(t, the_edits_of_the_failed_one_are_gone_and_only_they);
     suite_add_tcase(s, t);
@@ -1326,6 +1436,7 @@ int main(void)
     tcase_add_test(k, killed_anywhere_the_mailbox_comes_back);
     tcase_add_test(k, killed_anywhere_several_features_come_back);
     tcase_add_test(k, who_waits_is_not_blamed_for_a_kill);
+    tcase_add_test(k, two_kills_bar_one_feature_at_most);
     tcase_set_timeout(k, 300);
     suite_add_tcase(s, k);
     SRunner *r = srunner_create(s);
