@@ -20,9 +20,9 @@
 #define SECTION_NOTES     6u
 #define SECTION_JOURNAL   7u
 
-#define TYPE_SEARCH_FOLDER 1u /* [MS-OXOCFG] 2.2.9.3: PidTagWlinkType */
+#define TYPE_SEARCH_FOLDER 1u /* [MS-OXOCFG] 2.2.9.5: PidTagWlinkType */
 #define TYPE_GROUP         4u
-#define FLAG_PUBLIC        0x1u /* [MS-OXOCFG] 2.2.9.4: PidTagWlinkFlags */
+#define FLAG_PUBLIC        0x1u /* [MS-OXOCFG] 2.2.9.6: PidTagWlinkFlags */
 
 #define LINK_CLASS "IPM.Microsoft.WunderBar.Link"
 
@@ -115,8 +115,9 @@ static bool add_row(shortcuts *s, const cpuu_row *row)
     return true;
 }
 
-/* Takes the rows of this pane; the stamp is mixed from all rows, so that it is new whenever anything
- * has changed and the same for all panes of a run. */
+/* Takes the rows of this pane. The stamp says which session saved a shortcut ([MS-OXOCFG] 2.2.9.4): one
+ * of no other client, and the same for all panes of a run. So it is mixed from the rows of the source,
+ * which no pane changes. */
 static cpuu_rc take_rows(pane *p, cpuu_rows *rows, shortcuts *out)
 {
     for (uint32_t i = 0;; i++) {
@@ -128,7 +129,8 @@ static cpuu_rc take_rows(pane *p, cpuu_rows *rows, shortcuts *out)
             return p->host->fail(p->run, rc, "read the navigation shortcuts", "Common Views");
         if (row.rc != CPUU_OK)
             return p->host->fail(p->run, row.rc, "read a navigation shortcut", "Common Views");
-        p->stamp = (p->stamp ^ kit_u32(&row.values[SAVE_STAMP], 0)) * 16777619u + 1;
+        if (out == &p->source)
+            p->stamp = (p->stamp ^ kit_u32(&row.values[SAVE_STAMP], 0)) * 16777619u + 1;
         if (kit_u32(&row.values[SECTION], 0) == p->section && !add_row(out, &row))
             return kit_nomem(p->host, p->run);
     }
