@@ -14,11 +14,13 @@
  *   named=NAME favorites=NAME allpublic=NAME pstname=NAME   names the user has given
  *   box=SMTP;DN;NAME;32HEX[;N]  additional mailbox, named N by the user; "box=" forgets those of
  *                               the example
- *   contacts=NAME;92HEX         folder in the address book;       "contacts=" likewise
+ *   contacts=NAME;92HEX[;...]   folder in the address book;       "contacts=" likewise
  *   move=NAME;92HEX[;SMTP;DN]   move-to folder, of another mailbox; "move=" likewise
- *   move=NAME;92HEX;store;HEX   one in a store of that EntryID
- *   move=NAME;pst;PATH          one in a PST
+ *   move=NAME;92HEX;store;HEX   one in a store of that EntryID; contacts= likewise
+ *   move=NAME;pst;PATH          one in a PST; contacts= likewise
  *   fresh=MOVE                  like move=, but without stale pointers; "fresh=-" an unused slot
+ *   remembered=HEX              one more store Outlook remembers (with windows=)
+ *   book=HEX pab=HEX            one more address list in the search path; folder for new contacts
  *   other=NAME                  "Open Other User's Folder" name;  "other=" likewise
  */
 #include "profilegen.h"
@@ -67,45 +69,50 @@ static void add_box(gen_profile *g, char *value)
     b->named = value;
 }
 
-static void add_folder(gen_folder *list, size_t max, size_t *n, char *value)
+/* Where a folder is, as move= and contacts= say it. */
+static void read_folder(gen_folder *f, char *value)
 {
-    if (!*value) {
-        *n = 0;
-        return;
-    }
-    if (*n == max)
-        die("too many", value);
-    gen_folder *f = &list[(*n)++];
-    f->name = part(&value);
-    unhex(f->eid, sizeof(f->eid), part(&value));
-}
-
-static void add_move(gen_profile *g, char *value, int fresh)
-{
-    if (!*value) {
-        g->n_moves = 0;
-        return;
-    }
-    if (g->n_moves == 10)
-        die("too many", value);
-    gen_move *m = &g->moves[g->n_moves++];
-    *m = (gen_move){.name = part(&value), .fresh = fresh};
-    m->empty = strcmp(m->name, "-") == 0;
-    if (m->empty)
+    *f = (gen_folder){.name = part(&value)};
+    f->empty = strcmp(f->name, "-") == 0;
+    if (f->empty)
         return;
     char *where = part(&value);
     if (strcmp(where, "pst") == 0) {
-        m->pst = part(&value);
+        f->pst = part(&value);
         return;
     }
-    unhex(m->eid, sizeof(m->eid), where);
+    unhex(f->eid, sizeof(f->eid), where);
     if (!value)
         return;
-    m->smtp = part(&value);
-    if (strcmp(m->smtp, "store") == 0)
-        m->store = part(&value);
+    f->smtp = part(&value);
+    if (strcmp(f->smtp, "store") == 0) {
+        f->smtp = NULL;
+        f->store = part(&value);
+    } else {
+        f->dn = part(&value);
+    }
+}
+
+static gen_folder *add_folder(gen_folder *list, size_t max, size_t *n, char *value)
+{
+    if (!*value) {
+        *n = 0;
+        return NULL;
+    }
+    if (*n == max)
+        die("too many", value);
+    read_folder(&list[*n], value);
+    return &list[(*n)++];
+}
+
+static void add_text(const char **list, size_t *n, const char *value)
+{
+    if (!*value)
+        *n = 0;
+    else if (*n == GEN_MAX)
+        die("too many", value);
     else
-        m->dn = part(&value);
+        list[(*n)++] = value;
 }
 
 static int set_text(gen_profile *g, const char *name, char *value)
@@ -124,6 +131,7 @@ static int set_text(gen_profile *g, const char *name, char *value)
                  {"named", &g->named},
                  {"favorites", &g->favorites_name},
                  {"allpublic", &g->all_public_name},
+                 {"pab", &g->pab},
                  {"pstname", &g->pst_name}};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (strcmp(name, texts[i].name) != 0)
@@ -173,15 +181,17 @@ static void set(gen_profile *g, char *arg)
     else if (strcmp(name, "contacts") == 0)
         add_folder(g->contacts, GEN_MAX, &g->n_contacts, value);
     else if (strcmp(name, "move") == 0)
-        add_move(g, value, 0);
-    else if (strcmp(name, "fresh") == 0)
-        add_move(g, value, 1);
-    else if (strcmp(name, "other") == 0 && !*value)
-        g->n_others = 0;
-    else if (strcmp(name, "other") == 0 && g->n_others < GEN_MAX)
-        g->others[g->n_others++] = value;
+        add_folder(g->moves, 10, &g->n_moves, value);
+    else if (strcmp(name, "fresh") == 0 && *value)
+        add_folder(g->moves, 10, &g->n_moves, value)->fresh = 1;
+    else if (strcmp(name, "other") == 0)
+        add_text(g->others, &g->n_others, value);
+    else if (strcmp(name, "remembered") == 0)
+        add_text(g->remembered, &g->n_remembered, value);
+    else if (strcmp(name, "book") == 0)
+        add_text(g->books, &g->n_books, value);
     else
-        die("unknown or too many", name);
+        die("unknown", name);
 }
 
 int main(int argc, char **argv)

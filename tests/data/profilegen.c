@@ -260,9 +260,38 @@ static void ab_eid(bytes *b, uint32_t type, const char *dn)
     add(b, dn, strlen(dn) + 1);
 }
 
+static void own_store(const gen *x, bytes *b)
+{
+    b->n = 0;
+    store_eid(b, 0, x->g->server, x->g->dn, x->g->smtp, 0x0c);
+}
+
+/* EntryIDs of a folder and of its store; a PST's folder has 24 bytes (observed). */
+static void where_it_is(const gen *x, const gen_folder *m, bytes *folder, bytes *store)
+{
+    uint8_t record[16];
+    folder->n = store->n = 0;
+    if (m->pst) {
+        gen_uid(x->g, "pst record", record);
+        u32(folder, 0);
+        add(folder, record, 16);
+        u32(folder, 0x8082);
+        pst_eid(store, m->pst);
+    } else {
+        add(folder, m->eid, sizeof(m->eid));
+        if (m->store)
+            hex(store, m->store);
+        else if (m->dn)
+            store_eid(store, 0, m->smtp, m->dn, m->smtp, 0x08);
+        else
+            own_store(x, store);
+    }
+}
+
 /* A contact folder in the address book: observed. */
 static void contab_eid(const gen *x, bytes *b, const gen_folder *f)
 {
+    bytes folder, store;
     uint8_t uid[16];
     u32(b, 0);
     hex(b, "fe42aa0a18c71a10e8850b651c240000");
@@ -270,13 +299,8 @@ static void contab_eid(const gen *x, bytes *b, const gen_folder *f)
     u32(b, 3);
     gen_uid(x->g, "contab uid", uid);
     add(b, uid, 16);
-    add(b, f->eid, sizeof(f->eid));
-}
-
-static void own_store(const gen *x, bytes *b)
-{
-    b->n = 0;
-    store_eid(b, 0, x->g->server, x->g->dn, x->g->smtp, 0x0c);
+    where_it_is(x, f, &folder, &store);
+    add(b, folder.data, folder.n);
 }
 
 /* ---- sections -------------------------------------------------------------------------------- */
@@ -307,7 +331,7 @@ static void master(gen *x)
     const char *services[] = {"contab", "service", "pst"};
     const char *books[] = {"gal", "contab book"};
     const char *transport = "transport";
-    bytes items[GEN_MAX + 1];
+    bytes items[2 * GEN_MAX + 1], pab = {.n = 0};
     memset(items, 0, sizeof(items));
     profile_key(x, "9207f3e0a3b11019908b08002b2a56c2");
     uids(x, "01023d00", list, stores(x, list, 1));
@@ -317,8 +341,14 @@ static void master(gen *x)
     ab_eid(&items[0], 0x100, "/");
     for (size_t i = 0; i < x->g->n_contacts; i++)
         contab_eid(x, &items[i + 1], &x->g->contacts[i]);
-    multi_binary(x, "11023d05", items, x->g->n_contacts + 1);
+    for (size_t i = 0; i < x->g->n_books; i++)
+        hex(&items[x->g->n_contacts + i + 1], x->g->books[i]);
+    multi_binary(x, "11023d05", items, x->g->n_contacts + x->g->n_books + 1);
     raw(x, "01023d06", items[0].data, items[0].n);
+    if (x->g->pab) {
+        hex(&pab, x->g->pab);
+        raw(x, "01023d07", pab.data, pab.n);
+    }
     number(x, "00033d1b", 0);
 }
 
@@ -477,9 +507,11 @@ static void contab(gen *x)
     uid_value(x, "01026601", "contab uid");
     for (size_t i = 0; i < g->n_contacts; i++) {
         names[i] = g->contacts[i].name;
-        store_names[i] = g->smtp;
-        add(&eids[i], g->contacts[i].eid, sizeof(g->contacts[i].eid));
-        own_store(x, &store_ids[i]);
+        store_names[i] = g->contacts[i].pst     ? "Archive"
+                         : g->contacts[i].store ? "Public Folders"
+                         : g->contacts[i].smtp  ? g->contacts[i].smtp
+                                                : g->smtp;
+        where_it_is(x, &g->contacts[i], &eids[i], &store_ids[i]);
         u32(&flags, 1);
         u32(&support, 0x8004010f);
     }
@@ -515,36 +547,14 @@ static void pst(gen *x)
     raw(x, "01020ff9", record, 16);
 }
 
-/* EntryIDs of a move-to folder and of its store; a PST's folder has 24 bytes (observed). */
-static void move_target(const gen *x, const gen_move *m, bytes *folder, bytes *store)
-{
-    uint8_t record[16];
-    folder->n = store->n = 0;
-    if (m->pst) {
-        gen_uid(x->g, "pst record", record);
-        u32(folder, 0);
-        add(folder, record, 16);
-        u32(folder, 0x8082);
-        pst_eid(store, m->pst);
-    } else {
-        add(folder, m->eid, sizeof(m->eid));
-        if (m->store)
-            hex(store, m->store);
-        else if (m->dn)
-            store_eid(store, 0, m->smtp, m->dn, m->smtp, 0x08);
-        else
-            own_store(x, store);
-    }
-}
-
 /* A folder reference of the move-to list, as an image of memory, stale pointers included: observed.
  */
-static void folder_reference(const gen *x, bytes *b, const gen_move *m)
+static void folder_reference(const gen *x, bytes *b, const gen_folder *m)
 {
     bytes folder, store;
     if (m->empty)
         return;
-    move_target(x, m, &folder, &store);
+    where_it_is(x, m, &folder, &store);
     hex(b, "80010101");
     zeros(b, x->g->width - 4);
     field(b, x->g->width, folder.n);
@@ -559,14 +569,16 @@ static void folder_reference(const gen *x, bytes *b, const gen_move *m)
 static void remembered(gen *x)
 {
     const gen_profile *g = x->g;
-    bytes list[3], ref = {.n = 0}, window = {.n = 0};
-    gen_move inbox = {.name = "", .fresh = g->windows == 2};
+    bytes list[3 + GEN_MAX], ref = {.n = 0}, window = {.n = 0};
+    gen_folder inbox = {.name = "", .fresh = g->windows == 2};
     memcpy(inbox.eid, g->inbox, sizeof(inbox.eid));
     memset(list, 0, sizeof(list));
     own_store(x, &list[0]);
     add(&list[1], g->inbox, sizeof(g->inbox));
     pst_eid(&list[2], "C:\\old.pst");
-    multi_binary(x, "1102039b", list, 3);
+    for (size_t i = 0; i < g->n_remembered; i++)
+        hex(&list[3 + i], g->remembered[i]);
+    multi_binary(x, "1102039b", list, 3 + g->n_remembered);
     multi_binary(x, "1102044e", list, 1);
     multi_binary(x, "1102032f", &list[2], 1);
     multi_binary(x, "11020458", list, 1);
@@ -603,7 +615,7 @@ static void outlook_section(gen *x)
     multi_binary(x, "1102022a", moves, 10);
     number(x, "0003022b", g->n_moves ? (uint32_t)g->n_moves - 1 : 0);
     if (g->n_moves) {
-        move_target(x, &g->moves[0], &folder, &store);
+        where_it_is(x, &g->moves[0], &folder, &store);
         raw(x, "01020408", folder.data, folder.n);
         raw(x, "01020409", store.data, store.n);
     }

@@ -19,20 +19,15 @@ typedef struct gen_box { /* an additional mailbox */
     const char *named; /* name the user has given to it; NULL = none */
 } gen_box;
 
-typedef struct gen_folder { /* a folder of the account's own mailbox */
-    const char *name;
-    uint8_t eid[46];
-} gen_folder;
-
-typedef struct gen_move { /* a move-to folder, wherever it is */
+typedef struct gen_folder { /* a folder, wherever it is */
     const char *name;
     uint8_t eid[46];      /* not used with pst */
     const char *smtp, *dn; /* of the mailbox; NULL = the account's own */
     const char *store;     /* EntryID of the store in hex, when neither */
     const char *pst;       /* path of the PST the folder is in; NULL = an Exchange mailbox */
-    int empty;             /* an unused slot */
+    int empty;             /* a move-to folder: an unused slot */
     int fresh;             /* written by something that knows no pointers: they are zero */
-} gen_move;
+} gen_folder;
 
 #define GEN_MAX 16
 
@@ -55,9 +50,14 @@ typedef struct gen_profile {
     const char *named;         /* name the user has given to the mailbox; NULL = none */
     const char *favorites_name, *all_public_name; /* names given to these two; NULL = none */
     const char *pst_name;      /* NULL = "Archive" */
-    gen_move moves[10]; /* most recently used move-to folders */
+    gen_folder moves[10]; /* most recently used move-to folders */
     size_t n_moves;
     int windows; /* stores and windows Outlook remembers: 1 with stale pointers, 2 without */
+    const char *remembered[GEN_MAX]; /* more of these stores, EntryIDs in hex */
+    size_t n_remembered;
+    const char *books[GEN_MAX]; /* more address lists in the search path, EntryIDs in hex */
+    size_t n_books;
+    const char *pab; /* folder for new contacts, EntryID in hex; NULL = none */
     const char *others[GEN_MAX]; /* "Open Other User's Folder" names, as well in 8 bit */
     size_t n_others;
 } gen_profile;
