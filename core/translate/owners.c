@@ -49,10 +49,8 @@ static void settle(cpuu_owner *w, cpuu_where where, uint32_t why)
 static void settle_from_mapping(const cpuu_translate *t, cpuu_owner *w)
 {
     const cpuu_mapping_row *row = cpuu_mapping_find(t->o.mapping, w->smtp, w->dn);
-    if (!row) {
-        settle(w, CPUU_WHERE_UNKNOWN, CPUU_WHY_UNKNOWN);
+    if (!row)
         return;
-    }
     if (!w->dn)
         w->dn = row->source_dn;
     w->target_dn = row->target_dn;
@@ -190,6 +188,8 @@ static cpuu_rc open_sources(cpuu_translate *t, cpuu_error *err)
         if (!w->source)
             cpuu_logf(t->log, CPUU_LV_INFO, "Cannot open the source mailbox of '%s': %s",
                       w->smtp ? w->smtp : w->dn, opens[i].error.text);
+        if (!w->asked)
+            w->why = opens[i].rc == CPUU_E_NOTFOUND ? CPUU_WHY_UNKNOWN : CPUU_WHY_NO_ACCESS;
     }
     cpuu_free(opens);
     cpuu_free(who);
@@ -243,6 +243,75 @@ static cpuu_rc read_switches(cpuu_translate *t, cpuu_error *err)
     return rc;
 }
 
+/* The identity is the one of the target: nothing is left to find. */
+static void settle_at_target(cpuu_owner *w)
+{
+    w->target_dn = w->dn;
+    w->target_smtp = w->smtp;
+    settle(w, CPUU_WHERE_AT_TARGET, CPUU_WHY_MIGRATED);
+}
+
+static bool is_target_of_another(const cpuu_translate *t, const cpuu_owner *w)
+{
+    for (size_t i = 0; i < t->n_owners; i++) {
+        if (same(t->owners[i].target_dn, w->dn))
+            return true;
+    }
+    return false;
+}
+
+/* Owners nobody knows at the source may be people of the target: its directory tells. */
+static cpuu_rc ask_target(cpuu_translate *t, cpuu_error *err)
+{
+    size_t n = 0;
+    const char **keys = cpuu_calloc(t->n_owners, sizeof(*keys));
+    size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
+    cpuu_person *answers = cpuu_calloc(t->n_owners, sizeof(*answers));
+    cpuu_rc rc = keys && who && answers ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
+        if (t->owners[i].asked || !t->owners[i].dn)
+            continue;
+        keys[n] = t->owners[i].dn;
+        who[n++] = i;
+    }
+    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = t->o.target_directory, .keys = keys,
+                       .n_keys = (uint32_t)n, .people = answers};
+    if (rc == CPUU_OK && n > 0)
+        rc = cpuu_mail_run(t->o.mail, &op, 1, err);
+    for (size_t i = 0; rc == CPUU_OK && op.rc == CPUU_OK && i < n; i++) {
+        cpuu_owner *w = &t->owners[who[i]];
+        if (answers[i].found && !answers[i].ambiguous && same(answers[i].dn, w->dn))
+            settle_at_target(w);
+    }
+    if (rc == CPUU_OK && op.rc < 0)
+        cpuu_logf(t->log, CPUU_LV_WARNING,
+                  "Cannot look mailbox owners up in the target address book: %s", op.error.text);
+    cpuu_mail_op_clear(&op);
+    cpuu_free(keys);
+    cpuu_free(who);
+    cpuu_free(answers);
+    return rc;
+}
+
+/* Those of whom neither mapping file nor source mailbox has told where they are. */
+static cpuu_rc settle_rest(cpuu_translate *t, cpuu_error *err)
+{
+    cpuu_rc rc = CPUU_OK;
+    for (size_t i = 0; i < t->n_owners; i++) {
+        if (!t->owners[i].asked && is_target_of_another(t, &t->owners[i]))
+            settle_at_target(&t->owners[i]);
+    }
+    if (!t->o.mapping && t->o.mail && t->o.target_directory)
+        rc = ask_target(t, err);
+    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
+        cpuu_owner *w = &t->owners[i];
+        if (!w->asked)
+            settle(w, CPUU_WHERE_UNKNOWN,
+                   t->o.mapping ? CPUU_WHY_UNKNOWN : w->why ? w->why : CPUU_WHY_NO_ACCESS);
+    }
+    return rc;
+}
+
 cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err)
 {
     bool open = false;
@@ -250,7 +319,9 @@ cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err)
         cpuu_owner *w = &t->owners[i];
         if (w->asked)
             continue;
-        if (t->o.mapping)
+        if (is_target_of_another(t, w))
+            settle_at_target(w);
+        else if (t->o.mapping)
             settle_from_mapping(t, w);
         else
             open = true;
@@ -263,10 +334,8 @@ cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err)
         if (rc == CPUU_OK)
             rc = read_switches(t, err);
     }
-    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
-        if (!t->owners[i].asked)
-            settle(&t->owners[i], CPUU_WHERE_UNKNOWN, CPUU_WHY_NO_ACCESS);
-    }
+    if (rc == CPUU_OK)
+        rc = settle_rest(t, err);
     if (rc == CPUU_OK && t->o.target_directory)
         rc = complete(t, t->o.target_directory, true, err);
     return rc;
@@ -283,13 +352,14 @@ static cpuu_rc open_targets(cpuu_translate *t, cpuu_error *err)
     cpuu_rc rc = opens && who ? CPUU_OK : cpuu_nomem(err);
     for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
         cpuu_owner *w = &t->owners[i];
-        if (!w->folders_wanted || w->target_tried || w->where != CPUU_WHERE_MOVED || w->own ||
-            !t->o.target_endpoint || (!w->is_public && !w->target_dn))
+        if (!w->folders_wanted || w->target_tried || w->own || !t->o.target_endpoint ||
+            (w->where != CPUU_WHERE_MOVED && w->where != CPUU_WHERE_AT_TARGET) ||
+            (!w->is_public && !w->target_dn))
             continue;
         w->target_tried = true;
         opens[n] = (cpuu_mail_open){.endpoint = t->o.target_endpoint, .mailbox_dn = w->target_dn,
                                     .smtp = w->target_smtp, .ahead = &folders,
-                                    .n_ahead = w->is_public ? 0 : 1};
+                                    .n_ahead = w->where == CPUU_WHERE_MOVED && !w->is_public};
         who[n++] = 2 * i + 1;
         if (!w->is_public || !t->o.source_endpoint)
             continue;

@@ -193,6 +193,12 @@ static int owner_of_folder(const cpuu_translate *t, const cpuu_eid *eid)
     return cpuu_facts_owner_by_guid(t, eid->provider, false);
 }
 
+static bool is_public_store(cpuu_blob in)
+{
+    cpuu_eid eid;
+    return cpuu_eid_decode(in, &eid, NULL) && eid.kind == CPUU_EID_STORE && !cpuu_eid_is_mailbox(&eid);
+}
+
 static void want_folders(cpuu_translate *t, const cpuu_link *l)
 {
     cpuu_eid eid;
@@ -206,13 +212,15 @@ static void want_folders(cpuu_translate *t, const cpuu_link *l)
         i = cpuu_facts_owner_by_guid(t, l->in.data, false); /* the target's GUID must be learnt */
     } else if (folder_of(l, &eid)) {
         i = owner_of_folder(t, &eid);
+    } else if (l->kind == CPUU_LINK_EID && is_public_store(l->in)) {
+        i = CPUU_OWNER_PUBLIC; /* its EntryID is what the target's says when it is opened */
     }
     if (i >= 0)
         t->owners[i].folders_wanted = true;
 }
 
 /* A folder in a mailbox that nobody's store EntryID in this set names: with a mapping file, owners are
- * settled without being opened, so open them now to learn their GUIDs. */
+ * settled without being opened, and so are those of the target; open them now to learn their GUIDs. */
 static void want_unknown_owners(cpuu_translate *t, const cpuu_link *links, size_t n)
 {
     bool unknown = false;
@@ -223,7 +231,8 @@ static void want_unknown_owners(cpuu_translate *t, const cpuu_link *links, size_
             unknown = true;
     }
     for (size_t i = CPUU_OWNER_PUBLIC + 1; unknown && i < t->n_owners; i++)
-        t->owners[i].folders_wanted |= t->owners[i].where == CPUU_WHERE_MOVED;
+        t->owners[i].folders_wanted |= t->owners[i].where == CPUU_WHERE_MOVED ||
+                                       t->owners[i].where == CPUU_WHERE_AT_TARGET;
 }
 
 static cpuu_rc gather(cpuu_translate *t, const cpuu_link *links, size_t n, cpuu_error *err)
@@ -353,7 +362,7 @@ static uint32_t why_closed(const cpuu_translate *t)
     for (size_t k = CPUU_OWNER_PUBLIC + 1; k < t->n_owners; k++) {
         const cpuu_owner *w = &t->owners[k];
         uint32_t this = w->where == CPUU_WHERE_MOVED ? CPUU_WHY_NO_ACCESS : w->why;
-        if (w->source)
+        if (w->source || w->where == CPUU_WHERE_AT_TARGET)
             continue;
         if (why && why != this)
             return CPUU_WHY_UNKNOWN;

@@ -255,8 +255,8 @@ static cpuu_rc CPUU_CALL skip(const cpuu_host *host, cpuu_run *run)
 
 static const cpuu_feature services = {
     .size = sizeof(cpuu_feature),
-    .needs = CPUU_NEED_SOURCE | CPUU_NEED_TARGET | CPUU_NEED_OTHERS | CPUU_NEED_PROFILE |
-             CPUU_NEED_PROFILE_WRITE,
+    .needs = CPUU_NEED_SOURCE | CPUU_NEED_TARGET | CPUU_NEED_OTHERS | CPUU_NEED_PUBLIC |
+             CPUU_NEED_PROFILE | CPUU_NEED_PROFILE_WRITE,
     .links = CPUU_LINK_EID,
     .n_reads = sizeof(reads) / sizeof(*reads),
     .name = "Services",
