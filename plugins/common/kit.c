@@ -266,6 +266,14 @@ void kit_decide_as(const cpuu_host *host, cpuu_run *run, uint32_t outcome, uint3
     host->decide(run, &d);
 }
 
+const cpuu_link *kit_why(const cpuu_link *folder, const cpuu_link *store)
+{
+    return folder->outcome == CPUU_KEPT && folder->reason == CPUU_WHY_UNKNOWN &&
+                   store->outcome == CPUU_KEPT
+               ? store
+               : folder;
+}
+
 void kit_decide(const cpuu_host *host, cpuu_run *run, const cpuu_link *l, const char *title)
 {
     kit_decide_as(host, run, l->outcome, l->reason, title, l->in_text, l->out_text);

@@ -101,6 +101,9 @@ cpuu_rc kit_clear(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, con
 /* ---- failing and deciding --------------------------------------------------------------------- */
 
 cpuu_rc kit_nomem(const cpuu_host *host, cpuu_run *run);
+/* Which of two links says why a folder stays: itself or, where nobody knows whose it is, its store,
+ * which names the owner. */
+const cpuu_link *kit_why(const cpuu_link *folder, const cpuu_link *store);
 /* One decision from a translated link. */
 void kit_decide(const cpuu_host *host, cpuu_run *run, const cpuu_link *l, const char *title);
 void kit_decide_as(const cpuu_host *host, cpuu_run *run, uint32_t outcome, uint32_t reason,

@@ -97,7 +97,7 @@ static uint32_t settle(const cpuu_host *host, cpuu_run *run, book *b, uint32_t i
         kit_decide(host, run, store, title);
         return CPUU_KEPT;
     }
-    kit_decide(host, run, folder, title);
+    kit_decide(host, run, kit_why(folder, store), title);
     if (folder->outcome == CPUU_REWRITTEN) {
         b->lists[FOLDERS].items[i] = folder->out;
         if (i < b->lists[STORES].count) {

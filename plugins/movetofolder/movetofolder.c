@@ -93,13 +93,20 @@ static cpuu_rc translate(const cpuu_host *host, cpuu_run *run, recent *r)
  * the one that decides is left in *says. */
 static uint32_t outcome_of(const cpuu_link *store, const cpuu_link *folder, const cpuu_link **says)
 {
-    *says = folder;
+    *says = kit_why(folder, store);
     if (folder->outcome == CPUU_DROPPED || folder->outcome == CPUU_KEPT)
         return folder->outcome;
     if (store->outcome == CPUU_REWRITTEN || store->outcome == CPUU_ALREADY)
         return store->outcome == CPUU_REWRITTEN ? CPUU_REWRITTEN : folder->outcome;
     *says = store;
     return CPUU_KEPT;
+}
+
+static void report(const cpuu_host *host, cpuu_run *run, const char *title, uint32_t outcome,
+                   const cpuu_link *folder, const cpuu_link *says)
+{
+    const cpuu_link *l = outcome == CPUU_REWRITTEN ? folder : says;
+    kit_decide_as(host, run, outcome, says->reason, title, l->in_text, l->out_text);
 }
 
 static void clear_slot(recent *r, uint32_t slot)
@@ -123,8 +130,7 @@ static void settle(const cpuu_host *host, cpuu_run *run, recent *r, uint32_t slo
         return;
     }
     uint32_t outcome = outcome_of(store, folder, &says);
-    kit_decide_as(host, run, outcome, says->reason, title, folder->in_text,
-                  outcome == CPUU_REWRITTEN ? folder->out_text : says->out_text);
+    report(host, run, title, outcome, folder, says);
     if (outcome == CPUU_DROPPED) {
         clear_slot(r, slot);
     } else if (outcome == CPUU_REWRITTEN) {
@@ -162,8 +168,7 @@ static void settle_last(const cpuu_host *host, cpuu_run *run, const recent *r, e
     if (folder->in.size == 0)
         return;
     uint32_t outcome = outcome_of(store, folder, &says);
-    kit_decide_as(host, run, outcome, says->reason, "last move-to folder", folder->in_text,
-                  outcome == CPUU_REWRITTEN ? folder->out_text : says->out_text);
+    report(host, run, "last move-to folder", outcome, folder, says);
     for (int c = LAST_FOLDER; c <= LAST_STORE; c++) {
         const cpuu_link *l = c == LAST_FOLDER ? folder : store;
         if (outcome == CPUU_REWRITTEN && l->in.size)

@@ -191,7 +191,7 @@ static const cpuu_link *settle(pane *p, const shortcut *s, bool *keep)
             *keep = true;
         }
     }
-    return decides;
+    return kit_why(decides, &l[L_STORE]);
 }
 
 /* What column `k` of a shortcut shall hold at the target. */

@@ -183,8 +183,12 @@ static void ask_shortcuts(pane *p)
         shortcut *s = &p->shortcuts[it->shortcut];
         hear(s, link_of(p, i));
         s->store = store_of(p, it->storeid);
+        const cpuu_link *store = link_of(p, s->store);
         if (s->outcome == CPUU_REWRITTEN)
-            hear(s, link_of(p, s->store));
+            hear(s, store);
+        if (store && s->says)
+            s->says = kit_why(s->says, store);
+        s->reason = s->says->reason;
     }
     for (uint32_t i = 0; i < p->n_items; i++) {
         const item *it = &p->items[i];
@@ -253,7 +257,8 @@ static void report(const cpuu_host *host, cpuu_run *run, const pane *p)
                           l->in_text, l->out_text);
         else if (it->what == CPUU_NAV_EID)
             kit_decide_as(host, run, s->outcome, s->reason, title[0] ? title : "shortcut",
-                          l->in_text, l->out_text);
+                          s->outcome == CPUU_KEPT ? s->says->in_text : l->in_text,
+                          s->outcome == CPUU_KEPT ? s->says->in_text : l->out_text);
     }
 }
 

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_KINDS 8
+#define MAX_KINDS 12
 
 static struct {
     bool ready;
