@@ -15,8 +15,32 @@ typedef struct prop_name {
     const char *name;
 } prop_name;
 
-/* [MS-OXPROPS]; properties that features change. Some ids are used again by other message classes with
- * other types ([MS-OXODLGT], [MS-OXOSRCH]); the type tells. */
+/* Ids that several message classes use ([MS-OXODLGT] 2.2.2.2, [MS-OXOSRCH] 2.2.1.2, [MS-OXOCFG] 2.2.9):
+ * the type tells. Where it does not, both names are given. */
+static const struct {
+    uint32_t tag;
+    const char *name;
+} shared_names[] = {
+    {0x68410003, "PidTagSearchFolderTemplateId"},
+    {0x6842000B, "PidTagScheduleInfoDelegatorWantsCopy"},
+    {0x68420102, "PidTagWlinkGroupHeaderID or PidTagSearchFolderId"},
+    {0x6843000B, "PidTagScheduleInfoDontMailDelegates"},
+    {0x68440102, "PidTagSearchFolderRecreateInfo"},
+    {0x6844101F, "PidTagScheduleInfoDelegateNames"},
+    {0x68450102, "PidTagSearchFolderDefinition"},
+    {0x68451102, "PidTagScheduleInfoDelegateEntryIds"},
+    {0x68460003, "PidTagSearchFolderStorageType"},
+    {0x68470003, "PidTagWlinkSaveStamp or PidTagSearchFolderTag"},
+    {0x68480003, "PidTagSearchFolderEfpFlags"},
+    {0x68490003, "PidTagWlinkType"},
+    {0x684A0003, "PidTagWlinkFlags"},
+    {0x684A101F, "PidTagScheduleInfoDelegateNamesW"},
+    {0x684B000B, "PidTagScheduleInfoDelegatorWantsInfo"},
+    {0x684B0102, "PidTagWlinkOrdinal"},
+    {0x686B1003, "PidTagDelegateFlags"},
+};
+
+/* [MS-OXPROPS]; other properties that features change. */
 static const prop_name mailbox_names[] = {
     {0x001A, "PidTagMessageClass"},
     {0x0037, "PidTagSubject"},
@@ -33,10 +57,6 @@ static const prop_name mailbox_names[] = {
     {0x6682, "PidTagRuleName"},
     {0x6684, "PidTagRuleProviderData"},
     {0x6802, "PidTagRwRulesStream"},
-    {0x6847, "PidTagWlinkSaveStamp"},
-    {0x6849, "PidTagWlinkType"},
-    {0x684A, "PidTagWlinkFlags"},
-    {0x684B, "PidTagWlinkOrdinal"},
     {0x684C, "PidTagWlinkEntryId"},
     {0x684D, "PidTagWlinkRecordKey"},
     {0x684E, "PidTagWlinkStoreEntryId"},
@@ -84,6 +104,12 @@ const char *cpuu_prop_name(uint32_t tag, bool section, char *out, size_t out_siz
     const prop_name *names = section ? section_names : mailbox_names;
     size_t n = section ? sizeof(section_names) / sizeof(*section_names)
                        : sizeof(mailbox_names) / sizeof(*mailbox_names);
+    for (size_t i = 0; !section && i < sizeof(shared_names) / sizeof(*shared_names); i++) {
+        if (shared_names[i].tag == tag) {
+            snprintf(out, out_size, "%s", shared_names[i].name);
+            return out;
+        }
+    }
     for (size_t i = 0; i < n; i++) {
         if (names[i].id == tag >> 16) {
             snprintf(out, out_size, "%s", names[i].name);
