@@ -851,7 +851,9 @@ static const char *describe_eid(cpuu_translate *t, bool target_side, cpuu_blob i
         return describe_folder(t, target_side, &eid, id);
     if (eid.kind == CPUU_EID_AB)
         dn = eid.u.ab.dn;
-    else if (eid.kind == CPUU_EID_STORE) {
+    else if (eid.kind == CPUU_EID_STORE && !cpuu_eid_is_mailbox(&eid)) {
+        return "public folders";
+    } else if (eid.kind == CPUU_EID_STORE) {
         const char *smtp = store_smtp(t, &eid);
         if (smtp)
             return smtp;
