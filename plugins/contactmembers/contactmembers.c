@@ -406,7 +406,8 @@ static void decide_members(job *j, const holder *h, const cm_members *m, const c
             kit_decide(j->host, j->run, &j->links.items[one->decides], title);
         else
             kit_decide_as(j->host, j->run, one->outcome, one->reason, title,
-                          "a contact of the source mailbox",
+                          one->message.size ? "a contact of the source mailbox"
+                                            : "a contact in no mailbox",
                           one->rewrite ? "its copy in the target mailbox" : NULL);
     }
 }

@@ -90,6 +90,13 @@ typedef struct finder {
     cpuu_blob entry; /* of an address book */
 } finder;
 
+/* A contact that is in no mailbox: in a public folder, or in a PST or another store of its own. */
+static void elsewhere(cm_member *m, uint32_t outcome, uint32_t reason)
+{
+    m->outcome = outcome;
+    m->reason = reason;
+}
+
 static bool find_leaf(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out)
 {
     finder *f = user;
@@ -102,6 +109,10 @@ static bool find_leaf(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out)
         f->entry = in;
     else if (e.kind == CPUU_EID_MESSAGE)
         f->m->message = in;
+    else if (e.kind == CPUU_EID_MESSAGE_PUBLIC)
+        elsewhere(f->m, CPUU_KEPT, CPUU_WHY_EXCLUDED);
+    else if (e.kind == CPUU_EID_UNKNOWN)
+        elsewhere(f->m, CPUU_ALREADY, CPUU_WHY_LOCAL);
     return false;
 }
 
