@@ -17,6 +17,7 @@ void kit_relink_free(kit_relink *r)
 
 void kit_relink_begin(kit_relink *r, uint32_t ignore)
 {
+    r->object++;
     r->decides = 0;
     r->dead = false;
     r->smtp = NULL;
@@ -138,6 +139,7 @@ static unsigned rank(const cpuu_link *l)
 static void judge(kit_relink *r, uint32_t index)
 {
     const cpuu_link *l = &r->items[index].link;
+    r->items[index].object = r->object;
     if (!r->decides || rank(l) > rank(&r->items[r->decides - 1].link))
         r->decides = index + 1;
     if (l->outcome == CPUU_DROPPED ||
@@ -163,6 +165,73 @@ bool kit_relink_cb(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out)
     if (kind == CPUU_LINK_FID && l->outcome != CPUU_ALREADY)
         return cpuu_buf_add(out, nowhere, sizeof(nowhere));
     return false;
+}
+
+/* ---- reporting ------------------------------------------------------------------------------- */
+
+/* The identity itself, without the address type in front of it that search keys have. */
+static cpuu_blob bare(const cpuu_link *l)
+{
+    const char *colon = strchr(l->in_text, ':');
+    const char *text = l->kind == CPUU_LINK_SEARCH_KEY && colon ? colon + 1 : l->in_text;
+    return (cpuu_blob){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
+static bool is_store(const cpuu_link *l)
+{
+    cpuu_eid e;
+    return l->kind == CPUU_LINK_EID && cpuu_eid_decode(l->in, &e, NULL) &&
+           e.kind >= CPUU_EID_STORE && e.kind <= CPUU_EID_STORE_OTHER;
+}
+
+static bool is_folder(const cpuu_link *l)
+{
+    cpuu_eid e;
+    return l->kind == CPUU_LINK_EID && cpuu_eid_decode(l->in, &e, NULL) &&
+           e.kind <= CPUU_EID_FOLDER_PUBLIC;
+}
+
+/* The object names the same by `other`: another identifier of a person; a folder and its store, of which
+ * the folder says more when it moves, the store when it stays. */
+static bool is_same_thing(const cpuu_link *l, const cpuu_link *other, bool earlier)
+{
+    if (l->outcome != other->outcome || l->reason != other->reason)
+        return false;
+    if (l->kind == CPUU_LINK_SMTP && other->kind != CPUU_LINK_SMTP)
+        return true; /* stored beside the person */
+    if (is_store(l) && is_folder(other))
+        return l->outcome == CPUU_REWRITTEN;
+    if (is_folder(l) && is_store(other))
+        return l->outcome != CPUU_REWRITTEN;
+    return earlier && cpuu_blob_equal_nocase(bare(l), bare(other));
+}
+
+static bool is_reported(const kit_relink *r, uint32_t index)
+{
+    const cpuu_link *l = &r->items[index].link;
+    const bool stays = l->outcome == CPUU_KEPT || l->outcome == CPUU_DROPPED;
+    if (r->items[index].object != r->object || (l->kind == CPUU_LINK_NAMED_TAG && !stays) ||
+        (l->kind == CPUU_LINK_SMTP && stays)) /* an address goes on working */
+        return false;
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (i != index && r->items[i].object == r->object &&
+            is_same_thing(l, &r->items[i].link, i < index))
+            return false;
+    }
+    return true;
+}
+
+void kit_relink_report(const kit_relink *r, const cpuu_host *host, cpuu_run *run, const char *title)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (!is_reported(r, i))
+            continue;
+        kit_decide(host, run, &r->items[i].link, title);
+        any = true;
+    }
+    if (!any && r->decides)
+        kit_decide(host, run, &r->items[r->decides - 1].link, title);
 }
 
 cpuu_rc kit_relink_translate(kit_relink *r, const cpuu_host *host, cpuu_run *run)

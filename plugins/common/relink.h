@@ -13,6 +13,7 @@
 typedef struct kit_relink_entry {
     cpuu_link link; /* `in` and `smtp` are owned */
     bool preset;    /* answered by the plugin itself; `out` is owned then */
+    uint32_t object; /* the last one that asked for it */
 } kit_relink_entry;
 
 typedef struct kit_relink {
@@ -24,6 +25,7 @@ typedef struct kit_relink {
     bool failed;      /* out of memory */
     const char *smtp; /* address stored beside the links of the blob at hand; borrowed, may be NULL */
     uint32_t ignore;  /* kinds left alone: see kit_relink_begin() */
+    uint32_t object;  /* counts calls of kit_relink_begin() */
     /* Verdict over the links asked for since kit_relink_begin(). */
     uint32_t decides; /* index + 1 of the link that decides: dropped before kept before rewritten */
     bool dead;        /* a link has no place at the target: what holds it must not act there */
@@ -37,6 +39,9 @@ void kit_relink_free(kit_relink *r);
 void kit_relink_begin(kit_relink *r, uint32_t ignore);
 /* The link that decides over the object; NULL when it holds none. Valid after the translation. */
 const cpuu_link *kit_relink_verdict(const kit_relink *r);
+/* Reports what became of each person and folder the object names, after it was rewritten: of several
+ * identifiers of one only the first. Nothing when it holds no link. */
+void kit_relink_report(const kit_relink *r, const cpuu_host *host, cpuu_run *run, const char *title);
 /* The callback of the codecs; user is the kit_relink. Once translated, a folder id that could not be
  * rewritten becomes zero: at the target it could be any folder's. */
 bool kit_relink_cb(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out);

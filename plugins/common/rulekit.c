@@ -383,10 +383,10 @@ cpuu_rc kit_rule_upsert(kit_rule_job *job, const kit_rule *source, kit_rules *ta
     rule_text text;
     uint32_t state = kit_u32(&source->v[KR_STATE], 0) & ~KR_ERRORS;
     cpuu_rc rc = CPUU_OK;
-    kit_text(&source->v[KR_NAME], title, sizeof(title));
+    if (!*kit_text(&source->v[KR_NAME], title, sizeof(title)))
+        snprintf(title, sizeof(title), "rule without a name");
     kit_relink_begin(&job->links, 0);
     bool readable = rewrite(job, target->form, source, &text);
-    const cpuu_link *verdict = kit_relink_verdict(&job->links);
     bool dead = job->links.dead;
     kit_rule *t = match(source, target);
     if (t)
@@ -397,8 +397,8 @@ cpuu_rc kit_rule_upsert(kit_rule_job *job, const kit_rule *source, kit_rules *ta
         if (!job->quiet)
             kit_decide_as(job->host, job->run, CPUU_KEPT, CPUU_WHY_UNREADABLE, title, NULL, NULL);
     } else if (t || may_create) {
-        if (verdict && !job->quiet)
-            kit_decide(job->host, job->run, verdict, title);
+        if (!job->quiet)
+            kit_relink_report(&job->links, job->host, job->run, title);
         if (dead)
             state &= ~KR_ENABLED;
         if (dead && !job->quiet)

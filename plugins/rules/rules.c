@@ -271,10 +271,11 @@ static cpuu_rc translate(rules *x)
 
 /* ---- writing ------------------------------------------------------------------------------------- */
 
-static void report_foreign(rules *x, const kit_rule *r)
+/* A rule that is off is carried by the organizer's stream, if there is one; in the table it is left. */
+static void report_left(rules *x, const kit_rule *r)
 {
     char title[256];
-    if (!kit_rule_enabled(r) || is_junk(r) || kit_rule_provided_by(r, DELEGATES))
+    if (is_junk(r) || kit_rule_provided_by(r, DELEGATES))
         return;
     kit_text(&r->v[KR_NAME], title, sizeof(title));
     kit_decide_as(x->job.host, x->job.run, CPUU_KEPT, CPUU_WHY_EXCLUDED, title, NULL, NULL);
@@ -289,7 +290,7 @@ static cpuu_rc put_copies(rules *x, copies *c, bool quiet)
         if (is_processed(x, s))
             rc = kit_rule_upsert(&x->job, s, &c->target, !is_junk(s));
         else if (!quiet)
-            report_foreign(x, s);
+            report_left(x, s);
     }
     x->job.quiet = false;
     return rc;

@@ -280,11 +280,10 @@ static cpuu_rc process(searches *x, const cpuu_row *s)
     kit_text(&s->values[SUBJECT], title, sizeof(title));
     cpuu_buf_init(&out, MAX_DEFINITION);
     fate f = rewrite(x, kit_blob(&s->values[DEFINITION]), title, &out);
-    const cpuu_link *verdict = kit_relink_verdict(&x->links);
     if (f == UNREADABLE)
         kit_decide_as(x->host, x->run, CPUU_KEPT, CPUU_WHY_UNREADABLE, title, NULL, NULL);
-    else if (verdict && f != NO_MEMORY)
-        kit_decide(x->host, x->run, verdict, title);
+    else if (f != NO_MEMORY)
+        kit_relink_report(&x->links, x->host, x->run, title);
     if (f == NO_MEMORY || x->links.failed)
         rc = kit_nomem(x->host, x->run);
     else if (f == REWRITTEN || f == UNREADABLE)
