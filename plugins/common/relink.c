@@ -169,6 +169,13 @@ bool kit_relink_cb(void *user, uint32_t kind, cpuu_blob in, cpuu_buf *out)
 
 /* ---- reporting ------------------------------------------------------------------------------- */
 
+void kit_relink_hush(kit_relink *r, uint32_t kind, cpuu_blob in)
+{
+    uint32_t *slot = r->n_slots ? slot_of(r, kind, in) : NULL;
+    if (slot && *slot)
+        r->items[*slot - 1].object = 0;
+}
+
 /* The identity itself, without the address type in front of it that search keys have. */
 static cpuu_blob bare(const cpuu_link *l)
 {
@@ -195,10 +202,11 @@ static bool is_folder(const cpuu_link *l)
  * the folder says more when it moves, the store when it stays. */
 static bool is_same_thing(const cpuu_link *l, const cpuu_link *other, bool earlier)
 {
+    if (l->kind == CPUU_LINK_SMTP && other->smtp && strlen(other->smtp) == l->in.size &&
+        memcmp(other->smtp, l->in.data, l->in.size) == 0)
+        return true; /* stored beside the person */
     if (l->outcome != other->outcome || l->reason != other->reason)
         return false;
-    if (l->kind == CPUU_LINK_SMTP && other->kind != CPUU_LINK_SMTP)
-        return true; /* stored beside the person */
     if (is_store(l) && is_folder(other))
         return l->outcome == CPUU_REWRITTEN;
     if (is_folder(l) && is_store(other))

@@ -39,6 +39,8 @@ void kit_relink_free(kit_relink *r);
 void kit_relink_begin(kit_relink *r, uint32_t ignore);
 /* The link that decides over the object; NULL when it holds none. Valid after the translation. */
 const cpuu_link *kit_relink_verdict(const kit_relink *r);
+/* Takes a link out of what the object names: it is a part of another one. */
+void kit_relink_hush(kit_relink *r, uint32_t kind, cpuu_blob in);
 /* Reports what became of each person and folder the object names, after it was rewritten: of several
  * identifiers of one only the first. Nothing when it holds no link. */
 void kit_relink_report(const kit_relink *r, const cpuu_host *host, cpuu_run *run, const char *title);

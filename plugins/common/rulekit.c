@@ -175,6 +175,7 @@ static void put_template(kit_rule_job *job, cpuu_rule_reply *reply)
     cpuu_buf_init(&eid, 256);
     bool moved = t && kit_relink_cb(links, CPUU_LINK_EID, t->id, &eid);
     kit_relink_cb(links, CPUU_LINK_FID, (cpuu_blob){reply->fid, sizeof(reply->fid)}, &fid);
+    kit_relink_hush(links, CPUU_LINK_FID, (cpuu_blob){reply->fid, sizeof(reply->fid)});
     if (links->translated) {
         links->dead = links->dead || !moved;
         if (fid.size == sizeof(reply->fid))
