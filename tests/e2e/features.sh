@@ -86,6 +86,7 @@ Delegates|Carol Clark|kept|not-migrated
 Delegates|Frank Field|rewritten|migrated
 Rules|Projects to their folder|rewritten|own
 Rules|From Bob|rewritten|migrated
+Rules|From Bob|rewritten|own
 Rules|Forward to Carol|kept|not-migrated
 Rules|Forward to Eve|kept|unknown
 Rules|Forward to Frank|rewritten|migrated
@@ -97,7 +98,10 @@ Rules|News for all|rewritten|migrated
 Rules|Reply to orders|rewritten|own
 Rules|Reply with a file|dropped|missing
 Rules|Copied by the move|rewritten|migrated
+Rules|Copied by the move|rewritten|own
 Rules|Right already|rewritten|migrated
+Rules|Right already|rewritten|own
+Rules|Switched off|kept|excluded
 Rules|With an error|rewritten|own
 Rules|Long one|rewritten|own
 Rules|Junk E-mail Rule|rewritten|own
@@ -105,9 +109,14 @@ Rules|After sending|rewritten|own
 SearchFolders|Projects|rewritten|own
 SearchFolders|Two of three|dropped|missing
 SearchFolders|Two of three|rewritten|own
+SearchFolders|Two of three|rewritten|own
 SearchFolders|Nowhere|dropped|missing
 SearchFolders|Any category|rewritten|own
 SearchFolders|From people|kept|not-migrated
+SearchFolders|From people|rewritten|migrated
+SearchFolders|From people|rewritten|migrated
+SearchFolders|From people|rewritten|own
+SearchFolders|From Bob|rewritten|migrated
 SearchFolders|From Bob|rewritten|own
 SearchFolders|Damaged|kept|unreadable
 SearchFolders|Copied by the move|rewritten|own
