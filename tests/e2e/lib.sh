@@ -23,7 +23,7 @@ lab_start() { # content file [options]
     source_url=$(jq -r .source "$WORK/ready")
     target_url=$(jq -r .target "$WORK/ready")
     lab_get ids >"$WORK/ids.json"
-    for habit in $LAB_HABITS; do # independent, odd: whole tests against another kind of server
+    for habit in ${LAB_HABITS:-}; do # independent, odd: whole tests against another kind of server
         for org in source target; do
             lab_post fault "{\"org\":\"$org\",\"$habit\":true}" >/dev/null
         done
