@@ -39,6 +39,11 @@ cpuu_rc cpuu_hive_image_read(cpuu_hive_image *image, int fd, cpuu_error *err);
 /* Whether the file, read now, has the same bytes. */
 cpuu_rc cpuu_hive_image_compare(const cpuu_hive_image *image, int fd, bool *same, cpuu_error *err);
 
+/* Adds to a dirty hive what its log files, which lie beside it, still hold, and makes it clean: in
+ * memory, nothing is written. A clean hive stays as it is. CPUU_E_DIRTY when that is not possible. */
+cpuu_rc cpuu_hive_recover(const char *path, cpuu_hive_image *image, bool *recovered, cpuu_log *log,
+                          cpuu_error *err);
+
 /* ---- keys and values ------------------------------------------------------------------------- */
 
 /* Base block and chain of bins. CPUU_E_FORMAT, CPUU_E_UNSUPPORTED, or CPUU_E_DIRTY when changes are

@@ -29,6 +29,7 @@ typedef struct hivefile {
     cpuu_hive_image image; /* what the file holds */
     cpuu_hive_head head;
     cpuu_key *root; /* the same as keys and values; NULL: not asked for since the last apply() */
+    bool recovered; /* the image is not the file, but what file and log files together mean */
     bool broken;    /* an apply() failed: the state of the file must be looked at again */
 } hivefile;
 
@@ -73,6 +74,8 @@ static cpuu_rc read_hive(hivefile *f, cpuu_error *err)
     if (rc == CPUU_OK)
         rc = cpuu_hive_image_read(&f->image, f->fd, err);
     if (rc == CPUU_OK)
+        rc = cpuu_hive_recover(f->path, &f->image, &f->recovered, f->log, err);
+    if (rc == CPUU_OK)
         rc = cpuu_hive_read(&f->image, &f->head, &f->root, err);
     return rc == CPUU_OK ? rc : cpuu_wrap(err, "'%s'", f->path);
 }
@@ -102,9 +105,9 @@ static cpuu_rc check_written(const cpuu_replace *r, const cpuu_hive_image *image
 
 static cpuu_rc check_original(const hivefile *f, int dir, cpuu_error *err)
 {
-    bool same;
+    bool same = true;
     cpuu_rc rc = check_path(f, dir, err);
-    if (rc == CPUU_OK)
+    if (rc == CPUU_OK && !f->recovered)
         rc = cpuu_hive_image_compare(&f->image, f->fd, &same, err);
     if (rc == CPUU_OK && !same)
         rc = cpuu_fail(err, CPUU_E_BUSY, "'%s' was changed by somebody else meanwhile", f->path);
@@ -123,6 +126,7 @@ static void adopt(hivefile *f, int fd, const struct stat *st, cpuu_hive_image *i
     f->image = *image;
     cpuu_hive_image_init(image);
     f->head.bins_size = cpuu_le32(f->image.data + 40);
+    f->recovered = false;
 }
 
 /* The disk writes meanwhile. */

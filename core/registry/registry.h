@@ -100,7 +100,8 @@ cpuu_rc cpuu_reg_open_memory(cpuu_reg **out, cpuu_error *err);
 /*
  * An offline hive, read once and locked until it is closed: a second open of the same file fails
  * with CPUU_E_BUSY, in this process, too. Refuses, without changing a byte:
- *   CPUU_E_DIRTY        sequence numbers differ (unwritten log entries)
+ *   CPUU_E_DIRTY        sequence numbers differ, and there are no log files beside it that go on
+ *                       exactly where it ends; else hive and log files are read as one
  *   CPUU_E_FORMAT       wrong magic, checksum, length or structure
  *   CPUU_E_UNSUPPORTED  unknown version, symbolic link, several hard links, not a regular file
  */
