@@ -55,9 +55,10 @@ must "profile updated: exit mask 1, code 10 (PROFILE_MODIFYING_OK) in CPUU.csv" 
 state after
 
 say "Every link before and after: mailboxes from the servers, the profile by reglookup, files as they are"
-compare_links before after >links.txt
+compare_links before after >links.txt || echo "  WRONG a link cannot be read"
 grep -v '^  ok  +' links.txt
-must "these and $(grep -c '^  ok  +' links.txt) more (links.txt) are what tests/demo/expected.txt says" all_links_are_right
+must "these and $(grep -c '^  ok  +' links.txt) more (links.txt) are what tests/demo/expected.txt says" \
+    all_links_are_right
 must "they are of all $(features | wc -l) features that cpuu has" every_feature_is_shown
 must "both files are, byte for byte, what an independent generator writes for the target" files_are_right
 must "the source mailboxes were not written" cmp -s source.before source.after

@@ -1,7 +1,9 @@
 # Steps of demo.sh: what it shows and how it looks at things. Sourced after tests/e2e/lib.sh; files are in
 # the current folder, $WORK.
 
-say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+bold= plain=
+[ -t 1 ] && bold=$(printf '\033[1m') plain=$(printf '\033[0m')
+say() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 
 must() { # what, command ...
     must_be=$1
@@ -21,7 +23,9 @@ run() { # where its words go (.txt), switches
 show() { # where words are, patterns: the first line of each
     name=$1
     shift
-    for pattern in "$@"; do grep -m1 -e "$pattern" "$name.txt" | fold -s -w 104 | sed 's/ $//; 1s/^/  | /; 2,$s/^/  |   /'; done
+    for pattern in "$@"; do
+        grep -m1 -e "$pattern" "$name.txt" | fold -s -w 104 | sed 's/ $//; 1s/^/  | /; 2,$s/^/  |   /'
+    done
 }
 
 updated() { test $mask -eq 1 && grep -q "^Outlook	10	0$" CPUU.csv; }
@@ -40,7 +44,7 @@ same() { for what in hive source target xml srs; do cmp -s "$what.$1" "$what.$2"
 # ---- links, without cpuu -----------------------------------------------------------------------------
 
 links_of() { # state, whose mailbox of alice
-    jq -L "$top/tests/demo" --argfile index index.json --arg org "$2" --rawfile hive "reglookup.$1" \
+    jq -L "$top/tests/demo" --slurpfile index index.json --arg org "$2" --rawfile hive "reglookup.$1" \
         --rawfile xml "xml.$1" --arg srs "$(od -An -v -tx1 "srs.$1" | tr -d ' \n')" \
         -f "$top/tests/demo/links.jq" "dump.$1" >"links.$1"
 }
@@ -48,8 +52,8 @@ links_of() { # state, whose mailbox of alice
 compare_links() { # state before, state after
     jq -L "$top/tests/demo" -f "$top/tests/demo/index.jq" ids.json >index.json &&
         links_of "$1" source && links_of "$2" target &&
-        jq -nr --rawfile expected "$top/tests/demo/expected.txt" --argfile before "links.$1" \
-            --argfile after "links.$2" -f "$top/tests/demo/compare.jq"
+        jq -nr --rawfile expected "$top/tests/demo/expected.txt" --slurpfile before "links.$1" \
+            --slurpfile after "links.$2" -f "$top/tests/demo/compare.jq"
 }
 
 expectations() { grep '^[^#]*|' "$top/tests/demo/expected.txt"; }
