@@ -242,6 +242,8 @@ void cpuu_report_profile_end(cpuu_report *r, cpuu_status status, const char *mes
     /* Why a profile failed has been said where it happened; here its code is noted. */
     cpuu_logf(&r->log, CPUU_LV_TRACE, "profile '%s': %s (%d)", profile, cpuu_status_name(status),
               (int)status);
+    if (status == CPUU_PROFILE_IS_BACKUP && r->settings->profiles.count == 0)
+        return; /* no profile of the user's, and nobody has asked for it */
     summarise(r, "Profile '%s': %s\n", profile,
               would ? "This was a dry run, nothing was written." : cpuu_status_text(status));
     r->mask |= cpuu_status_exit(status);

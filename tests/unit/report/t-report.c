@@ -275,6 +275,19 @@ START_TEST(dry_run_says_what_would_be)
 }
 END_TEST
 
+START_TEST(own_backup_is_no_news)
+{
+    cpuu_report *r = open_report();
+    cpuu_report_profile_begin(r, "/u/NTUSER.DAT", "Copy", CPUU_PROFILE_IS_BACKUP);
+    cpuu_report_profile_end(r, CPUU_PROFILE_IS_BACKUP, NULL);
+    cpuu_report_profile_begin(r, "/u/NTUSER.DAT", "One", CPUU_PROFILE_WAS_NOT_PROCESSED);
+    cpuu_report_profile_end(r, CPUU_PROFILE_MODIFYING_OK, NULL);
+    ck_assert_int_eq(cpuu_report_close(r), CPUU_EXIT_SUCCESS);
+    file_is("CPUU.csv", "Copy\t1\t1\nOne\t10\t0\n");
+    file_has("CPUU.log", "1 profile: 1 updated, 0 failed, 0 left alone.");
+}
+END_TEST
+
 static const char *text_at(json_t *o, const char *a, const char *b)
 {
     json_t *v = json_object_get(o, a);
@@ -602,6 +615,7 @@ int main(void)
     tcase_add_test(t, log_lines_have_time_pid_and_level);
     tcase_add_test(t, csv_has_name_status_previous);
     tcase_add_test(t, dry_run_says_what_would_be);
+    tcase_add_test(t, own_backup_is_no_news);
     tcase_add_test(t, json_says_the_same);
     tcase_add_test(t, a_log_in_a_missing_folder_is_bit_64);
     tcase_add_test(t, a_log_behind_a_link_is_not_written);
