@@ -207,6 +207,8 @@ bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_an
     }
     memcpy(box->folder_ids, a->logon.folder_ids, sizeof(box->folder_ids));
     memcpy(box->info.mailbox_guid, a->logon.mailbox_guid, 16);
+    memcpy(box->replguid, a->logon.replguid, 16);
+    box->replid = a->logon.replid;
     memcpy(box->ids.provider, box->info.is_public ? cpuu_uid_public : a->logon.mailbox_guid, 16);
     box->ids.is_public = box->info.is_public;
     box->info.owner = (a->logon.response_flags & 0x02) != 0;
@@ -375,6 +377,9 @@ static void open_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *rep
     (void)reply;
     cpuu_mailbox *box = u->box;
     box->known = true;
+    /* Where LongTermIdFromId told nothing, the logon has ([MS-OXCSTOR] 2.2.1.1.3). */
+    if (!box->info.is_public)
+        cpuu_ids_learn(&box->ids, box->replid, box->replguid);
     open_result(box);
     if (box->rc == CPUU_OK)
         cpuu_ahead_begin(box);

@@ -126,6 +126,8 @@ struct cpuu_mailbox {
     unsigned packing_tries;
     cpuu_ids ids;
     uint64_t folder_ids[13];
+    uint16_t replid; /* of the logon, and what it stands for */
+    uint8_t replguid[16];
     uint8_t role_eid[CPUU_ROLES][CPUU_FOLDER_EID_SIZE];
     bool has_role[CPUU_ROLES];
     cpuu_lane lanes[CPUU_MAX_LANES];
@@ -192,6 +194,8 @@ struct cpuu_work {
     uint32_t row_bytes; /* average seen on the wire */
     uint32_t object_bytes; /* average answer seen for the properties of one object */
     bool is_table, end;
+    bool unfiltered; /* the server cannot restrict by class: the rows just read are of no use */
+    bool own_filter; /* all rows are read, with their class, and chosen here */
     unsigned restarts;  /* of the table, from its first row */
     cpuu_lane *held_lane;
     uint32_t held_generation, held_table, held_folder;

@@ -6,12 +6,15 @@
  */
 #include "mailbox/pool.h"
 
+#include "base/text.h"
+
 #include <string.h>
 
 #define TAG_FOLDER_ID CPUU_TAG(0x6748, CPUU_PT_INT64) /* PidTagFolderId */
 #define TAG_MID       CPUU_TAG(0x674a, CPUU_PT_INT64) /* PidTagMid */
 #define TAG_RULE_ID   CPUU_TAG(0x6674, CPUU_PT_INT64)
 #define TAG_MEMBER_ID CPUU_TAG(0x6671, CPUU_PT_INT64)
+#define TAG_CLASS     CPUU_TAG(0x001a, CPUU_PT_STRING) /* PidTagMessageClass */
 #define TAG_ENTRYID   CPUU_TAG(0x0fff, CPUU_PT_BINARY)
 #define TAG_PARENT_ID CPUU_TAG(0x6749, CPUU_PT_INT64)  /* PidTagParentFolderId */
 #define TAG_PARENT    CPUU_TAG(0x0e09, CPUU_PT_BINARY) /* PidTagParentEntryId */
@@ -521,7 +524,7 @@ static uint8_t table_open(cpuu_unit *u, cpuu_batch *b)
     cpuu_batch_step(b, u, rop, table, WHAT_TABLE, NULL, 0);
     cpuu_rop_set_columns(&b->body, table, w->columns, w->n_columns);
     cpuu_batch_step(b, u, CPUU_ROP_SET_COLUMNS, table, WHAT_OPEN, NULL, 0);
-    if (w->op->filter && is_message(w)) {
+    if (w->op->filter && is_message(w) && !w->own_filter) {
         cpuu_rop_restrict_class(&b->body, table, w->op->filter);
         cpuu_batch_step(b, u, CPUU_ROP_RESTRICT, table, WHAT_OPEN, NULL, 0);
     }
@@ -630,11 +633,23 @@ static void add_row(cpuu_work *w, const cpuu_rop_answer *a, size_t first)
     }
 }
 
+/* The class begins with what was asked for, without regard to case, as in the restriction. */
+static bool passes(const cpuu_work *w, const cpuu_rop_answer *a, size_t first)
+{
+    if (!w->own_filter)
+        return true;
+    cpuu_value class = cpuu_cell_value(&a->cells[first + 1], &a->bytes);
+    size_t n = strlen(w->op->filter);
+    return CPUU_FOUND(&class) && class.size >= n &&
+           cpuu_ncasecmp((const char *)class.data, w->op->filter, n) == 0;
+}
+
 static void rows_answer(cpuu_unit *u, const cpuu_rop_answer *a)
 {
     cpuu_work *w = u->work;
     for (uint32_t i = 0; i < a->count && !cpuu_work_failed(w); i++)
-        add_row(w, a, (size_t)i * w->n_columns);
+        if (passes(w, a, (size_t)i * w->n_columns))
+            add_row(w, a, (size_t)i * w->n_columns);
     w->pos += a->count;
     if (a->count)
         w->row_bytes = (uint32_t)(a->bytes.size / a->count) + w->n_columns;
@@ -642,12 +657,23 @@ static void rows_answer(cpuu_unit *u, const cpuu_rop_answer *a)
         w->end = true;
 }
 
+/* The restriction itself is what the server does not do, not the folder or the table. */
+static bool cannot_restrict(uint32_t code)
+{
+    return code == 0x80040102 || code == 0x80040117 || code == 0x80070057; /* NotSupported, TooComplex,
+                                                                           * InvalidParameter */
+}
+
 static void table_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
                          const cpuu_rop_answer *a)
 {
     (void)lane;
     cpuu_work *w = u->work;
-    if (a->code)
+    if (step->rop == CPUU_ROP_RESTRICT && cannot_restrict(a->code))
+        w->unfiltered = true;
+    else if (w->unfiltered && step->what == WHAT_ROWS)
+        return;
+    else if (a->code)
         cpuu_work_fail_code(w, a->code,
                             step->what == WHAT_OPEN ? "opening a folder" : "reading a table");
     else if (step->what == WHAT_TABLE)
@@ -679,6 +705,16 @@ static void learn_packing(cpuu_work *w, const cpuu_lane *lane)
     }
 }
 
+static bool make_columns(cpuu_work *w);
+
+static void begin_unfiltered(cpuu_work *w)
+{
+    w->unfiltered = false;
+    w->own_filter = true;
+    if (make_columns(w))
+        queue_page(w);
+}
+
 static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
 {
     cpuu_work *w = u->work;
@@ -694,10 +730,15 @@ static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
     }
     w->held_lane = lane;
     w->held_generation = lane->generation;
-    if (w->end || cpuu_work_failed(w)) {
+    if (w->end || w->unfiltered || cpuu_work_failed(w)) {
         cpuu_lane_release_later(lane, w->held_table);
         cpuu_lane_release_later(lane, w->held_folder);
         w->held_lane = NULL;
+    }
+    if (w->unfiltered && !cpuu_work_failed(w)) {
+        begin_unfiltered(w);
+        cpuu_unit_done(u);
+        return;
     }
     if (w->ahead && w->op->rows.arena.used > CPUU_AHEAD_BYTES)
         cpuu_work_fail(w, CPUU_E_TOOBIG, "too much to read ahead of time");
@@ -934,14 +975,14 @@ static bool make_columns(cpuu_work *w)
         tags = permission_tags;
         n = sizeof(permission_tags) / sizeof(permission_tags[0]);
     }
-    w->n_id_columns = op->what == CPUU_FOLDERS ? 2 : 1;
+    w->n_id_columns = op->what == CPUU_FOLDERS || w->own_filter ? 2 : 1;
     w->columns = cpuu_arena_alloc(&w->scratch, (n + 2u) * sizeof(*w->columns));
     if (!w->columns) {
         cpuu_work_nomem(w);
         return false;
     }
     w->columns[0] = first;
-    w->columns[1] = TAG_PARENT_ID;
+    w->columns[1] = w->own_filter ? TAG_CLASS : TAG_PARENT_ID;
     if (n)
         memcpy(w->columns + w->n_id_columns, tags, n * sizeof(*tags));
     w->n_columns = n + w->n_id_columns;

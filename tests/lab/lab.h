@@ -288,6 +288,7 @@ struct lab_org {
                        * once, rows always flagged, no SMTP address but among the proxies,
                        * Autodiscover in prefixes and capitals with an external address nobody can
                        * reach, special folders of another mailbox in the root's properties */
+    uint8_t unsupported; /* a RopId that is answered with NotSupported; 0 = none */
     bool mapihttp;    /* offered at all */
     bool legacy_too;  /* EXCH/EXPR also when MAPI/HTTP is offered */
     bool connect_legacy_dn_only;

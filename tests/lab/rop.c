@@ -74,7 +74,7 @@ lab_object *rop_object(lab_rop *x, uint8_t index, unsigned kinds)
     lab_object *o = handle == LAB_NO_HANDLE ? NULL : find_handle(x->ctx, handle);
     if (o && o->logon_id != x->logon_id)
         o = NULL;
-    if (o && (kinds & KIND(o->kind)))
+    if (o && (kinds & KIND(o->kind)) && x->id != x->org->unsupported)
         return o;
     rop_head(x, index, o ? EC_NOT_SUPPORTED : EC_NULL_OBJECT);
     return NULL;

@@ -235,6 +235,7 @@ static bool set_fault(lab_org *o, const json_t *j)
     const json_t *delay = json_object_get(j, "delay_ms");
     const json_t *independent = json_object_get(j, "independent");
     const json_t *odd = json_object_get(j, "odd");
+    const json_t *unsupported = json_object_get(j, "unsupported");
     if (action && !known_action(action))
         return false;
     if (delay)
@@ -243,6 +244,8 @@ static bool set_fault(lab_org *o, const json_t *j)
         o->independent = json_is_true(independent);
     if (odd)
         o->odd = json_is_true(odd);
+    if (unsupported)
+        o->unsupported = (uint8_t)json_integer_value(unsupported);
     if (!action)
         return true;
     o->fault = (lab_fault){.at = at ? (uint32_t)json_integer_value(at) : 1,

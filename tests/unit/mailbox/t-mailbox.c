@@ -310,6 +310,38 @@ START_TEST(hidden_messages_come_whole_and_with_their_entry_ids)
 }
 END_TEST
 
+/* Two things that every server has to do, and one did not. */
+START_TEST(a_table_without_restrictions_and_ids_without_names_are_no_end)
+{
+    static account a;
+    static const uint32_t tags[] = {T_SUBJECT};
+    lab_org *o = lab_find_org(model, "source");
+    o->unsupported = 0x43; /* LongTermIdFromId */
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    cpuu_buf eid;
+    cpuu_blob role;
+    cpuu_buf_init(&eid, 200);
+    lab_put_folder_eid(&eid, inbox);
+    ck_assert(cpuu_mailbox_role(box, CPUU_ROLE_INBOX, &role));
+    ck_assert_uint_eq(role.size, eid.size);
+    ck_assert_mem_eq(role.data, eid.data, eid.size);
+    cpuu_buf_free(&eid);
+    static const char *const filters[] = {"IPM.configuration.", "IPM.Configurations"};
+    o->unsupported = 0x14; /* Restrict */
+    for (unsigned i = 0; i < 2; i++) {
+        cpuu_mail_op op = {.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_INBOX, .filter = filters[i], .tags = tags,
+                           .n_tags = 1};
+        run_ok(&op, 1);
+        ck_assert_uint_eq(op.rows.count, i == 0); /* the inbox has one such message */
+        ck_assert(i || model_message(inbox, op.rows.items[0].id));
+        cpuu_mail_op_clear(&op);
+    }
+    o->unsupported = 0;
+}
+END_TEST
+
 static size_t count_folders(const lab_store *s, const lab_folder *top)
 {
     size_t n = 0;
@@ -1736,6 +1768,7 @@ int main(void)
         a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not,
         a_wrong_password_and_an_unknown_mailbox_are_told_apart,
         hidden_messages_come_whole_and_with_their_entry_ids,
+        a_table_without_restrictions_and_ids_without_names_are_no_end,
         many_sets_of_several_mailboxes_are_read_at_once,
         a_long_table_is_read_to_its_end_in_few_requests,
         five_hundred_messages_are_created_changed_and_deleted_in_few_requests,
