@@ -863,6 +863,19 @@ static const char *describe_eid(cpuu_translate *t, bool target_side, cpuu_blob i
     return text ? text : cpuu_eid_kind_name(eid.kind);
 }
 
+/* NULL: no folder of the trees that were read. */
+static const char *describe_source_key(cpuu_translate *t, bool target_side, cpuu_blob key)
+{
+    for (int i = CPUU_OWNER_OWN; i <= CPUU_OWNER_PUBLIC; i++) {
+        const cpuu_owner *w = &t->owners[i];
+        const cpuu_folder_list *l = target_side ? &w->target_folders : &w->source_folders;
+        for (size_t k = 0; w->folders_ok && k < l->count; k++)
+            if (has_source_key(l, k, key))
+                return describe_eid(t, target_side, l->items[k].eid);
+    }
+    return NULL;
+}
+
 const char *cpuu_translate_describe(cpuu_translate *t, bool target_side, uint32_t kind, cpuu_blob id)
 {
     uint8_t eid[CPUU_FID_EID_SIZE];
@@ -870,6 +883,10 @@ const char *cpuu_translate_describe(cpuu_translate *t, bool target_side, uint32_
     if (kind == CPUU_LINK_FID && id.size == 8 && own &&
         cpuu_mailbox_folder_of_fid(own, id.data, eid))
         return describe_eid(t, target_side, (cpuu_blob){eid, sizeof(eid)});
+    const char *folder =
+        kind == CPUU_LINK_SOURCE_KEY ? describe_source_key(t, target_side, id) : NULL;
+    if (folder)
+        return folder;
     if (kind == CPUU_LINK_EID ||
         (kind == CPUU_LINK_RECORD_KEY && id.size == CPUU_FOLDER_EID_SIZE))
         return describe_eid(t, target_side, id);

@@ -99,6 +99,8 @@ shortcuts expected "$WORK/mail.after" >"$WORK/want"
 check "something is expected" test "$(jq length "$WORK/want")" -eq 4
 check "favourites are as expected" diff "$WORK/want" "$WORK/have"
 check "a folder that is missing at the target is dropped" decision Gone dropped
+check "the report names it by its path" jq -e '[.. | objects | select(.title? == "Gone" and
+    .before? == "public folders:\\Company\\Only at the source")] | length == 1' "$WORK/report.json"
 check "a folder nobody knows is dropped" decision Strange dropped
 check "a favourite with a name of the user's own is found" decision 'Neues für mich' rewritten
 cpuu >/dev/null 2>&1
