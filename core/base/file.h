@@ -48,16 +48,22 @@ typedef struct cpuu_replace {
     char temp[280];   /* its name in the folder */
 } cpuu_replace;
 
-/* The temporary file has a random name; or, when the caller holds a lock that keeps others away
- * (`locked`), one made from path, and what a killed process left there is removed first. */
-cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode, bool locked,
+/* The temporary file has a random name, and owner, mode, attributes of the old file, or `mode`. */
+cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode,
                            const cpuu_replace_points *points, cpuu_error *err);
+/* In place of begin, for a caller that holds a lock that keeps others away: the name is made from
+ * path, and what a killed process left there is removed first. The file is the process's alone
+ * until `inherit` gives it owner, mode and attributes of the old file, which is owed before the
+ * flush. */
+cpuu_rc cpuu_replace_begin_locked(cpuu_replace *r, const char *path,
+                                  const cpuu_replace_points *points, cpuu_error *err);
+cpuu_rc cpuu_replace_inherit(cpuu_replace *r, cpuu_error *err);
 cpuu_rc cpuu_replace_write(cpuu_replace *r, const void *data, size_t size, cpuu_error *err);
 cpuu_rc cpuu_replace_flush(cpuu_replace *r, cpuu_error *err);
 /* When only the flush of the folder fails, path is the new file although an error is returned. */
 cpuu_rc cpuu_replace_rename(cpuu_replace *r, cpuu_error *err);
 void cpuu_replace_end(cpuu_replace *r);
-/* Removes what a process that was killed between a `locked` begin and its rename has left beside
+/* Removes what a process that was killed between a locked begin and its rename has left beside
  * path. The caller holds the lock. */
 void cpuu_replace_sweep(const char *path);
 

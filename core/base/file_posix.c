@@ -256,7 +256,7 @@ static cpuu_rc temp_name(cpuu_replace *r, bool locked, cpuu_error *err)
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode, bool locked,
+static cpuu_rc create_temp(cpuu_replace *r, const char *path, mode_t mode, bool locked,
                            const cpuu_replace_points *points, cpuu_error *err)
 {
     *r = (cpuu_replace){.path = path, .points = points};
@@ -272,12 +272,31 @@ cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode, bool 
     if (r->fd < 0) {
         rc = cpuu_fail_errno(err, errno, "cannot create a temporary file beside '%s'", path);
         close(r->dir);
-        return rc;
     }
-    rc = take_over(r->dir, cpuu_path_base(path), r->fd, path, err);
+    return rc;
+}
+
+cpuu_rc cpuu_replace_begin(cpuu_replace *r, const char *path, mode_t mode,
+                           const cpuu_replace_points *points, cpuu_error *err)
+{
+    cpuu_rc rc = create_temp(r, path, mode, false, points, err);
+    if (rc != CPUU_OK)
+        return rc;
+    rc = cpuu_replace_inherit(r, err);
     if (rc != CPUU_OK)
         cpuu_replace_end(r);
     return rc;
+}
+
+cpuu_rc cpuu_replace_begin_locked(cpuu_replace *r, const char *path,
+                                  const cpuu_replace_points *points, cpuu_error *err)
+{
+    return create_temp(r, path, 0600, true, points, err);
+}
+
+cpuu_rc cpuu_replace_inherit(cpuu_replace *r, cpuu_error *err)
+{
+    return take_over(r->dir, cpuu_path_base(r->path), r->fd, r->path, err);
 }
 
 cpuu_rc cpuu_replace_write(cpuu_replace *r, const void *data, size_t size, cpuu_error *err)
@@ -342,7 +361,7 @@ cpuu_rc cpuu_file_write(const char *path, const void *data, size_t size, mode_t 
     static const cpuu_replace_points points = {"file.write", "file.flush", "file.rename",
                                                "file.dirsync"};
     cpuu_replace r;
-    cpuu_rc rc = cpuu_replace_begin(&r, path, mode, false, &points, err);
+    cpuu_rc rc = cpuu_replace_begin(&r, path, mode, &points, err);
     if (rc != CPUU_OK)
         return rc;
     rc = cpuu_replace_write(&r, data, size, err);
@@ -400,7 +419,7 @@ cpuu_rc cpuu_file_copy(const char *from, const char *to, cpuu_error *err)
         return cpuu_nomem(err);
     cpuu_rc rc = cpuu_file_open(from, &fd, &st, err);
     if (rc == CPUU_OK) {
-        rc = cpuu_replace_begin(&r, to, 0600, false, &points, err);
+        rc = cpuu_replace_begin(&r, to, 0600, &points, err);
         if (rc == CPUU_OK) {
             rc = check_room(r.dir, st.st_size, to, err);
             if (rc == CPUU_OK)

@@ -67,9 +67,15 @@ bool cpuu_name_neq(const char *a, size_t n, const char *b, size_t m)
     const unsigned char *q = (const unsigned char *)b, *q_end = q + m;
     if (n == m && memcmp(a, b, n) == 0)
         return true;
+    if (n && m && p_end[-1] < 0x80 && q_end[-1] < 0x80 && lower(p_end[-1]) != lower(q_end[-1]))
+        return false; /* names with a number are told apart by the end of it */
     while (p < p_end && q < q_end) {
-        if (next_folded(&p, p_end) != next_folded(&q, q_end))
+        if (*p == *q && *p < 0x80) { /* most often */
+            p++;
+            q++;
+        } else if (next_folded(&p, p_end) != next_folded(&q, q_end)) {
             return false;
+        }
     }
     return p == p_end && q == q_end;
 }

@@ -9,6 +9,7 @@
 #include "registry/hive.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <hivex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,11 @@ static uint32_t checksum(const uint8_t *image)
     uint32_t sum = 0;
     for (size_t i = 0; i < 508; i += 4)
         sum ^= cpuu_le32(image + i);
+    return sum;
+}
+
+static uint32_t stored_checksum(uint32_t sum)
+{
     return sum == 0 ? 1 : sum == 0xffffffffu ? 0xfffffffeu : sum;
 }
 
@@ -38,27 +44,31 @@ static cpuu_rc damaged(cpuu_error *err, const char *what)
     return cpuu_fail(err, CPUU_E_FORMAT, "the hive is damaged: %s", what);
 }
 
-static cpuu_rc check_bins(const uint8_t *image, uint32_t bins_size, cpuu_error *err)
+cpuu_rc cpuu_hive_check_bins(const uint8_t *image, uint32_t from, uint32_t to, cpuu_error *err)
 {
-    for (uint32_t at = 0; at < bins_size;) {
+    for (uint32_t at = from; at < to;) {
         const uint8_t *bin = image + BASE_BLOCK + at;
         uint32_t size = cpuu_le32(bin + 8);
         if (memcmp(bin, "hbin", 4) != 0 || cpuu_le32(bin + 4) != at)
             return damaged(err, "a bin does not begin where the one before ends");
-        if (size == 0 || size % BIN_UNIT || size > bins_size - at)
+        if (size == 0 || size % BIN_UNIT || size > to - at)
             return damaged(err, "a bin has an impossible size");
         at += size;
     }
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_hive_check_head(const uint8_t *image, size_t size, cpuu_hive_head *out,
+cpuu_rc cpuu_hive_check_base(const uint8_t *image, size_t size, cpuu_hive_head *out,
                              cpuu_error *err)
 {
     if (size < BASE_BLOCK || memcmp(image, "regf", 4) != 0)
         return cpuu_fail(err, CPUU_E_FORMAT, "this is not a registry hive (no regf base block)");
-    if (checksum(image) != cpuu_le32(image + 508))
+    uint32_t sum = checksum(image);
+    if (stored_checksum(sum) != cpuu_le32(image + 508))
         return damaged(err, "the checksum of its base block is wrong");
+    if (stored_checksum(sum) != sum)
+        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "libhivex cannot read a hive whose base block "
+                         "has the checksum 0 or -1");
     uint32_t major = cpuu_le32(image + 20), minor = cpuu_le32(image + 24);
     if (major != 1 || minor < 3 || minor > 5)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "hives of regf version %u.%u are not supported",
@@ -76,25 +86,32 @@ cpuu_rc cpuu_hive_check_head(const uint8_t *image, size_t size, cpuu_hive_head *
     uint32_t root = cpuu_le32(image + 36);
     if (root > bins_size - MIN_KEY_CELL || root % 8)
         return damaged(err, "its root key lies outside");
-    cpuu_rc rc = check_bins(image, bins_size, err);
-    if (rc == CPUU_OK)
-        *out = (cpuu_hive_head){minor, bins_size};
-    return rc;
+    *out = (cpuu_hive_head){minor, bins_size};
+    return CPUU_OK;
 }
 
-/* ---- libhivex on anonymous memory ------------------------------------------------------------ */
+cpuu_rc cpuu_hive_check(const cpuu_hive_image *image, cpuu_hive_head *head, cpuu_hive_cells *cells,
+                        cpuu_error *err)
+{
+    cpuu_rc rc = cpuu_hive_check_base(image->data, image->size, head, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_check_bins(image->data, 0, head->bins_size, err);
+    return rc == CPUU_OK ? cpuu_hive_scan(image->data, head, cells, err) : rc;
+}
+
+/* ---- libhivex -------------------------------------------------------------------------------- */
 
 static void fd_path(char out[40], int fd)
 {
     snprintf(out, 40, "/proc/self/fd/%d", fd);
 }
 
-/* With flags 0 libhivex maps the image, for writing it makes a copy. */
-static cpuu_rc open_image(const cpuu_hive_image *image, int flags, hive_h **out, cpuu_error *err)
+/* For writing: libhivex makes a copy of the image. */
+static cpuu_rc open_image(const cpuu_hive_image *image, hive_h **out, cpuu_error *err)
 {
     char path[40];
     fd_path(path, image->fd);
-    hive_h *h = hivex_open(path, flags);
+    hive_h *h = hivex_open(path, HIVEX_OPEN_WRITE);
     int e = errno;
     if (h) {
         *out = h;
@@ -105,21 +122,6 @@ static cpuu_rc open_image(const cpuu_hive_image *image, int flags, hive_h **out,
     if (e == ENOTSUP || e == EINVAL)
         return damaged(err, "libhivex cannot read its structure");
     return cpuu_fail_errno(err, e, "libhivex cannot open the hive");
-}
-
-cpuu_rc cpuu_hive_read(const cpuu_hive_image *image, cpuu_hive_head *head, cpuu_key **root,
-                       cpuu_error *err)
-{
-    hive_h *h;
-    cpuu_rc rc = cpuu_hive_check_head(image->data, image->size, head, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_hive_scan(image->data, head, err);
-    if (rc == CPUU_OK)
-        rc = open_image(image, 0, &h, err);
-    if (rc != CPUU_OK)
-        return rc;
-    hivex_close(h);
-    return cpuu_hive_load(image->data, head, root, err);
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -223,9 +225,19 @@ static cpuu_rc check_name(const cpuu_key *key, cpuu_error *err)
     return CPUU_OK;
 }
 
+/* Only what no edit named was not read: it can be met when two keys have one name. */
+static cpuu_rc check_read(const cpuu_key *key, cpuu_error *err)
+{
+    if (key->stub)
+        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "there is more than one key '%s'", key->name);
+    return CPUU_OK;
+}
+
 static cpuu_rc check_deleted(const cpuu_key *key, cpuu_error *err)
 {
-    cpuu_rc rc = check_name(key, err);
+    cpuu_rc rc = check_read(key, err);
+    if (rc == CPUU_OK)
+        rc = check_name(key, err);
     for (size_t i = 0; rc == CPUU_OK && i < key->n_kids; i++)
         rc = check_deleted(key->kids[i], err);
     return rc;
@@ -266,7 +278,7 @@ static cpuu_rc check_key(const cpuu_hive_head *head, const cpuu_key *from, const
     size_t at = 0;
     if (from == to)
         return CPUU_OK;
-    cpuu_rc rc = from ? CPUU_OK : check_name(to, err);
+    cpuu_rc rc = from ? check_read(from, err) : check_name(to, err);
     if (rc == CPUU_OK && !cpuu_hive_same_values(old, to)) {
         rc = check_values(head, old, err);
         if (rc == CPUU_OK)
@@ -365,29 +377,28 @@ static cpuu_rc change_key(hive_h *h, hive_node_h node, const cpuu_key *from, con
     return rc == CPUU_OK ? change_kids(h, node, from, to, err) : rc;
 }
 
-static cpuu_rc commit(hive_h *h, cpuu_hive_image *out, cpuu_error *err)
+static cpuu_rc commit(hive_h *h, int fd, cpuu_error *err)
 {
     char path[40];
-    cpuu_rc rc = cpuu_hive_image_create(out, err);
-    if (rc != CPUU_OK)
-        return rc;
-    fd_path(path, out->fd);
+    fd_path(path, fd);
     if (hivex_commit(h, path, 0) != 0)
         return cpuu_fail_errno(err, errno, "libhivex cannot write the changed hive");
     return CPUU_OK;
 }
 
 cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_key *from, const cpuu_key *to,
-                         cpuu_hive_image *out, cpuu_error *err)
+                         int fd, cpuu_error *err)
 {
     hive_h *h;
-    cpuu_rc rc = open_image(image, HIVEX_OPEN_WRITE, &h, err);
+    cpuu_rc rc = open_image(image, &h, err);
     if (rc != CPUU_OK)
         return rc;
     hive_node_h root = hivex_root(h);
     rc = root ? change_key(h, root, from, to, err) : change_failed("find the root", "key", err);
     if (rc == CPUU_OK) /* never after a failed call */
-        rc = commit(h, out, err);
-    hivex_close(h); /* first, and its copy is gone when the new one is mapped */
-    return rc == CPUU_OK ? cpuu_hive_image_map(out, err) : rc;
+        rc = commit(h, fd, err);
+    if (rc == CPUU_OK) /* a hint: the disk may begin while memory is given back */
+        sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    hivex_close(h);
+    return rc;
 }

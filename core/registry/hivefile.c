@@ -1,8 +1,8 @@
 /*
- * An offline hive as a registry. The file is locked and read once, when it is opened; apply() makes
- * the new hive in memory, writes it to a temporary file beside the old one, verifies every value
- * and every byte that no edit concerns, reads the file back and compares it with what was verified,
- * makes sure that the old file is still the one that was opened, and renames.
+ * An offline hive as a registry. The file is locked and read once, when it is opened. apply() has
+ * libhivex write the new hive to a temporary file beside the old one, reads it back, verifies every
+ * edited key and every byte that no edit concerns, compares the old file with what was opened,
+ * flushes the new one, compares it with what was verified, and renames.
  *
  * What remains: somebody who ignores the lock and writes to the old file in the instant between the
  * last look and the rename loses that write. Windows is not such a somebody: the hive is offline.
@@ -28,7 +28,7 @@ typedef struct hivefile {
     struct stat st;
     cpuu_hive_image image; /* what the file holds */
     cpuu_hive_head head;
-    cpuu_key *root; /* the same as keys and values; NULL: not asked for since the last apply() */
+    cpuu_hive_cells cells;
     bool recovered; /* the image is not the file, but what file and log files together mean */
     bool broken;    /* an apply() failed: the state of the file must be looked at again */
 } hivefile;
@@ -48,7 +48,8 @@ static cpuu_rc lock(int fd, const char *path, cpuu_error *err)
 static bool same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 /* The path must still lead to what was locked: the process that held the lock before may have
@@ -76,7 +77,7 @@ static cpuu_rc read_hive(hivefile *f, cpuu_error *err)
     if (rc == CPUU_OK)
         rc = cpuu_hive_recover(f->path, &f->image, &f->recovered, f->log, err);
     if (rc == CPUU_OK)
-        rc = cpuu_hive_read(&f->image, &f->head, &f->root, err);
+        rc = cpuu_hive_check(&f->image, &f->head, &f->cells, err);
     return rc == CPUU_OK ? rc : cpuu_wrap(err, "'%s'", f->path);
 }
 
@@ -85,7 +86,7 @@ static void close_hive(cpuu_reg *reg)
     hivefile *f = (hivefile *)reg;
     if (f->fd >= 0)
         close(f->fd); /* and unlocks */
-    cpuu_key_free(f->root);
+    cpuu_hive_cells_free(&f->cells);
     cpuu_hive_image_free(&f->image);
     cpuu_free(f->path);
     cpuu_free(f);
@@ -93,20 +94,62 @@ static void close_hive(cpuu_reg *reg)
 
 /* ---- applying -------------------------------------------------------------------------------- */
 
-/* The file is read again from the disk's point of view. */
-static cpuu_rc check_written(const cpuu_replace *r, const cpuu_hive_image *image, cpuu_error *err)
+/* The old and the new tree, as far as edits concern them. */
+typedef struct change {
+    cpuu_key *from, *to;
+} change;
+
+static void end_change(change *c)
 {
-    bool same;
-    cpuu_rc rc = cpuu_hive_image_compare(image, r->fd, &same, err);
-    if (rc == CPUU_OK && !same)
-        rc = cpuu_fail(err, CPUU_E_IO, "the disk did not keep what was written");
+    cpuu_key_free(c->to); /* it shares keys with the other */
+    cpuu_key_free(c->from);
+}
+
+static cpuu_rc usable(const hivefile *f, cpuu_error *err)
+{
+    if (f->image.data && !f->broken)
+        return CPUU_OK;
+    return cpuu_fail(err, CPUU_E_FAILED, "'%s' must be opened again after a failure", f->path);
+}
+
+/* end_change is owed on success. */
+static cpuu_rc plan(const hivefile *f, const cpuu_edits *edits, change *out, cpuu_error *err)
+{
+    change c = {0};
+    cpuu_rc rc = usable(f, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_load(f->image.data, &f->head, edits, &c.from, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_tree_changed(c.from, edits, &c.to, err);
+    if (rc == CPUU_OK) {
+        cpuu_hive_settle(c.from, c.to);
+        rc = cpuu_hive_check_change(&f->head, c.from, c.to, err);
+    }
+    if (rc == CPUU_OK)
+        *out = c;
+    else
+        end_change(&c);
     return rc;
 }
 
-static cpuu_rc check_original(const hivefile *f, int dir, cpuu_error *err)
+/* libhivex writes to the file, which nobody else can open yet. */
+static cpuu_rc write_changed(const hivefile *f, const change *c, const cpuu_replace *r,
+                             cpuu_error *err)
+{
+    cpuu_fault_step(r->points->write);
+    if (cpuu_fault_fail("write"))
+        return cpuu_fail_errno(err, ENOSPC, "cannot write '%s'", f->path);
+    cpuu_rc rc = cpuu_hive_change(&f->image, c->from, c->to, r->fd, err);
+    if (rc == CPUU_OK || rc == CPUU_E_NOMEM)
+        return rc;
+    return cpuu_wrap(err, "changing '%s', which was left as it is", f->path);
+}
+
+/* What is done to the file from now on shows in its times. */
+static cpuu_rc check_original(const hivefile *f, const cpuu_replace *r, cpuu_error *err)
 {
     bool same = true;
-    cpuu_rc rc = check_path(f, dir, err);
+    cpuu_rc rc = check_path(f, r->dir, err);
     if (rc == CPUU_OK && !f->recovered)
         rc = cpuu_hive_image_compare(&f->image, f->fd, &same, err);
     if (rc == CPUU_OK && !same)
@@ -114,146 +157,148 @@ static cpuu_rc check_original(const hivefile *f, int dir, cpuu_error *err)
     return rc;
 }
 
-/* The object now stands for the new file. Takes over the image. */
-static void adopt(hivefile *f, int fd, const struct stat *st, cpuu_hive_image *image)
+/* What the new file holds. */
+static cpuu_rc check_written(const hivefile *f, const change *c, const cpuu_replace *r,
+                             cpuu_hive_variant *now, cpuu_hive_cells *cells, cpuu_error *err)
 {
-    close(f->fd);
-    f->fd = fd;
-    f->st = *st;
-    cpuu_key_free(f->root);
-    f->root = NULL;
-    cpuu_hive_image_free(&f->image);
-    f->image = *image;
-    cpuu_hive_image_init(image);
-    f->head.bins_size = cpuu_le32(f->image.data + 40);
-    f->recovered = false;
-}
-
-/* The disk writes meanwhile. */
-static cpuu_rc verify(const hivefile *f, const cpuu_replace *r, const cpuu_hive_image *image,
-                      const cpuu_key *expected, cpuu_error *err)
-{
-    sync_file_range(r->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint: the flush is yet to come */
-    cpuu_rc rc = cpuu_hive_verify(&f->image, image, expected, err);
+    cpuu_rc rc = cpuu_hive_variant_read(now, &f->image, r->fd, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_verify(&f->image, &f->cells, now, c->to, cells, err);
     if (rc == CPUU_OK || rc == CPUU_E_NOMEM)
         return rc;
     return cpuu_wrap(err, "checking the new hive for '%s', which was left as it is", f->path);
 }
 
-/* Everything from the new image to the new file. On success *fd is the new file, locked. */
-static cpuu_rc write_hive(hivefile *f, const cpuu_hive_image *image, const cpuu_key *expected,
-                          int *fd, struct stat *st, cpuu_error *err)
+/* Flushed, it holds the same. */
+static cpuu_rc check_kept(const hivefile *f, const cpuu_replace *r, const cpuu_hive_variant *now,
+                          cpuu_error *err)
+{
+    bool same;
+    cpuu_rc rc = cpuu_hive_variant_compare(now, &f->image, r->fd, &same, err);
+    if (rc == CPUU_OK && !same)
+        rc = cpuu_fail(err, CPUU_E_IO, "the disk did not keep what was written for '%s'", f->path);
+    return rc;
+}
+
+/* The object now stands for the new file; without the memory for that, it can only be closed.
+ * Takes over the cells. */
+static void adopt(hivefile *f, int fd, const struct stat *st, const cpuu_hive_variant *now,
+                  cpuu_hive_cells *cells)
+{
+    close(f->fd);
+    f->fd = fd;
+    f->st = *st;
+    cpuu_hive_cells_free(&f->cells);
+    f->cells = *cells;
+    *cells = (cpuu_hive_cells){0};
+    f->head.bins_size = f->cells.size;
+    f->recovered = false;
+    if (cpuu_hive_image_update(&f->image, now, NULL) != CPUU_OK)
+        cpuu_hive_image_free(&f->image);
+}
+
+/* Everything up to the rename. The checks before the flush are made while the disk writes. */
+static cpuu_rc make_hive(const hivefile *f, const change *c, cpuu_replace *r,
+                         cpuu_hive_variant *now, cpuu_hive_cells *cells, cpuu_error *err)
+{
+    cpuu_rc rc = lock(r->fd, f->path, err);
+    if (rc == CPUU_OK)
+        rc = write_changed(f, c, r, err);
+    if (rc == CPUU_OK) {
+        cpuu_fault_step("hive.image");
+        rc = check_written(f, c, r, now, cells, err);
+    }
+    if (rc == CPUU_OK)
+        rc = check_original(f, r, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_replace_inherit(r, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_replace_flush(r, err);
+    if (rc == CPUU_OK)
+        rc = check_kept(f, r, now, err);
+    return rc == CPUU_OK ? check_path(f, r->dir, err) : rc;
+}
+
+/* Everything from the edited keys to the new file. */
+static cpuu_rc write_hive(hivefile *f, const change *c, cpuu_error *err)
 {
     static const cpuu_replace_points points = {"hive.write", "hive.flush", "hive.rename",
                                                "hive.dirsync"};
     cpuu_replace r;
-    cpuu_rc rc = cpuu_replace_begin(&r, f->path, 0600, true, &points, err);
+    struct stat st;
+    cpuu_hive_variant now = {0};
+    cpuu_hive_cells cells = {0};
+    cpuu_rc rc = cpuu_replace_begin_locked(&r, f->path, &points, err);
     if (rc != CPUU_OK)
         return rc;
-    int copy = fcntl(r.fd, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0)
+    int fd = fcntl(r.fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
         rc = cpuu_fail_errno(err, errno, "cannot replace '%s'", f->path);
     if (rc == CPUU_OK)
-        rc = lock(r.fd, f->path, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_replace_write(&r, image->data, image->size, err);
-    if (rc == CPUU_OK)
-        rc = verify(f, &r, image, expected, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_replace_flush(&r, err);
-    if (rc == CPUU_OK)
-        rc = check_written(&r, image, err);
-    if (rc == CPUU_OK)
-        rc = check_original(f, r.dir, err);
+        rc = make_hive(f, c, &r, &now, &cells, err);
     if (rc == CPUU_OK)
         rc = cpuu_replace_rename(&r, err);
-    if (rc == CPUU_OK && fstat(r.fd, st) != 0)
+    if (rc == CPUU_OK && fstat(fd, &st) != 0)
         rc = cpuu_fail_errno(err, errno, "cannot examine '%s'", f->path);
     cpuu_replace_end(&r);
     if (rc == CPUU_OK)
-        *fd = copy;
-    else if (copy >= 0)
-        close(copy);
-    return rc;
-}
-
-static cpuu_rc load(hivefile *f, cpuu_error *err)
-{
-    return f->root ? CPUU_OK : cpuu_hive_load(f->image.data, &f->head, &f->root, err);
-}
-
-static cpuu_rc changed_tree(hivefile *f, const cpuu_edits *edits, cpuu_key **out, cpuu_error *err)
-{
-    cpuu_key *changed;
-    cpuu_rc rc = load(f, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_tree_changed(f->root, edits, &changed, err);
-    if (rc != CPUU_OK)
-        return rc;
-    cpuu_hive_settle(f->root, changed);
-    rc = cpuu_hive_check_change(&f->head, f->root, changed, err);
-    if (rc == CPUU_OK)
-        *out = changed;
-    else
-        cpuu_key_free(changed);
+        adopt(f, fd, &st, &now, &cells);
+    else if (fd >= 0)
+        close(fd);
+    cpuu_hive_variant_free(&now);
+    cpuu_hive_cells_free(&cells);
     return rc;
 }
 
 static cpuu_rc hive_check(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err)
 {
-    cpuu_key *changed;
-    cpuu_rc rc = changed_tree((hivefile *)reg, edits, &changed, err);
+    change c;
+    cpuu_rc rc = plan((const hivefile *)reg, edits, &c, err);
     if (rc == CPUU_OK)
-        cpuu_key_free(changed);
+        end_change(&c);
     return rc;
 }
 
 static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err)
 {
     hivefile *f = (hivefile *)reg;
-    cpuu_key *changed;
-    cpuu_hive_image image;
-    struct stat st;
-    int fd;
-    if (f->broken)
-        return cpuu_fail(err, CPUU_E_FAILED, "'%s' must be opened again after a failure", f->path);
+    change c;
+    cpuu_rc rc = plan(f, edits, &c, err);
     f->broken = true;
-    cpuu_rc rc = changed_tree(f, edits, &changed, err);
     if (rc != CPUU_OK)
         return rc;
-    bool nothing = cpuu_hive_equal(f->root, changed);
-    cpuu_hive_image_init(&image);
+    bool nothing = cpuu_hive_equal(c.from, c.to);
     if (!nothing)
-        rc = cpuu_hive_change(&f->image, f->root, changed, &image, err);
-    if (rc == CPUU_OK && !nothing) {
-        cpuu_fault_step("hive.image");
-        rc = write_hive(f, &image, changed, &fd, &st, err);
-    }
-    cpuu_key_free(changed);
-    if (rc == CPUU_OK && !nothing) {
-        adopt(f, fd, &st, &image);
+        rc = write_hive(f, &c, err);
+    end_change(&c);
+    if (rc == CPUU_OK && !nothing)
         cpuu_logf(f->log, CPUU_LV_TRACE, "Registry: %zu edits written to '%s' and verified",
                   edits->count, f->path);
-    }
     f->broken = rc != CPUU_OK;
-    cpuu_hive_image_free(&image);
     return rc;
 }
 
 /* ---- the backend ----------------------------------------------------------------------------- */
 
+static cpuu_rc find_key(const hivefile *f, const char *key, uint32_t *at, cpuu_error *err)
+{
+    return f->image.data ? cpuu_hive_find_key(f->image.data, key, at, err) : usable(f, err);
+}
+
 static cpuu_rc hive_keys(cpuu_reg *reg, const char *key, cpuu_reg_names *out, cpuu_error *err)
 {
     hivefile *f = (hivefile *)reg;
-    cpuu_rc rc = load(f, err);
-    return rc == CPUU_OK ? cpuu_tree_keys(f->root, key, out, err) : rc;
+    uint32_t at;
+    cpuu_rc rc = find_key(f, key, &at, err);
+    return rc == CPUU_OK ? cpuu_hive_names(f->image.data, at, out, err) : rc;
 }
 
 static cpuu_rc hive_values(cpuu_reg *reg, const char *key, cpuu_reg_values *out, cpuu_error *err)
 {
     hivefile *f = (hivefile *)reg;
-    cpuu_rc rc = load(f, err);
-    return rc == CPUU_OK ? cpuu_tree_values(f->root, key, out, err) : rc;
+    uint32_t at;
+    cpuu_rc rc = find_key(f, key, &at, err);
+    return rc == CPUU_OK ? cpuu_hive_values(f->image.data, &f->head, at, out, err) : rc;
 }
 
 static const char *hive_path(const cpuu_reg *reg)

@@ -98,8 +98,8 @@ void cpuu_edits_truncate(cpuu_edits *e, size_t count);
 cpuu_rc cpuu_reg_open_memory(cpuu_reg **out, cpuu_error *err);
 
 /*
- * An offline hive, read once and locked until it is closed: a second open of the same file fails
- * with CPUU_E_BUSY, in this process, too. Refuses, without changing a byte:
+ * An offline hive, read once into memory and locked until it is closed: a second open of the same
+ * file fails with CPUU_E_BUSY, in this process, too. Refuses, without changing a byte:
  *   CPUU_E_DIRTY        sequence numbers differ, and there are no log files beside it that go on
  *                       exactly where it ends; else hive and log files are read as one
  *   CPUU_E_FORMAT       wrong magic, checksum, length or structure
@@ -143,8 +143,9 @@ const cpuu_reg_value *cpuu_reg_find(const cpuu_reg_values *v, const char *name);
 
 /*
  * Applies the whole list or nothing. For a hive: written to a temporary file in the same folder,
- * flushed, read again, every value and every byte that no edit concerns compared, the original
- * checked to be unchanged since it was opened (else CPUU_E_BUSY), then renamed over it. Killing the
+ * read again, every byte that no edit concerns compared and every edited key checked, the original
+ * checked to be unchanged since it was opened (else CPUU_E_BUSY), flushed, compared once more, then
+ * renamed over it. That takes memory for the hive twice, and a tenth of it more. Killing the
  * process at any moment leaves the old or the new hive, complete. Edits that change nothing write
  * nothing. When only the last step, the flush of the folder, fails, an error is returned although
  * the new hive is in place: after an error look at the hive again. After a failure the registry

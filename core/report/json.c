@@ -495,7 +495,7 @@ cpuu_rc cpuu_json_write(cpuu_json *j, const char *path, const cpuu_json_end *end
                          "the JSON report is not written: out of memory or of room for temporary files");
     if (strcmp(path, "-") == 0)
         return out_all(j, NULL, err);
-    cpuu_rc rc = cpuu_replace_begin(&file, path, 0600, false, &points, err);
+    cpuu_rc rc = cpuu_replace_begin(&file, path, 0600, &points, err);
     if (rc != CPUU_OK)
         return rc;
     rc = out_all(j, &file, err);
