@@ -150,15 +150,18 @@ static void list_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root 
     cpuu_job_close(&job);
 }
 
-/* `first` is the hive, open and as it is now; taken over. */
+/* `first` is the hive, open and as it is now; taken over. Backup copies come before the others: what
+ * is done to a profile may take its backup copy away, whatever their names are. */
 static void each_profile(cpuu_engine *e, const char *hive, const cpuu_profile_root *root,
                          cpuu_reg *first)
 {
-    for (size_t i = 0; i < root->names.count; i++) {
+    size_t n = root->names.count;
+    for (size_t i = 0; i < 2 * n; i++) {
         cpuu_error err = CPUU_ERROR_INIT;
         cpuu_reg *reg = first;
-        const char *name = root->names.items[i];
-        if (!is_selected(e->settings, root, name) || must_end(e))
+        const char *name = root->names.items[i % n];
+        if (cpuu_profile_name_is_backup(name) != (i < n) || !is_selected(e->settings, root, name) ||
+            must_end(e))
             continue;
         /* Each profile sees the hive as the one before has left it. */
         first = NULL;

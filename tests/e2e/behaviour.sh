@@ -236,4 +236,14 @@ else
     snapshot now
     same_or_fail "non-ASCII name: nothing changed" start now
 fi
+# ---- a profile whose name comes before that of its backup copy ----------------------------------------
+make_ini </dev/null
+make_hive "$HIVE" 8 16.0
+sed 's/Profiles\\Outlook/Profiles\\Alice/; s/="Outlook"/="Alice"/' "$WORK/profile.reg" >"$WORK/alice.reg"
+rm -rf "$WORK/state" "$HIVE" "$WORK/cpuu.csv"
+"$BUILD/cpuu-mkhive" "$HIVE" "$WORK/alice.reg"
+gives "a profile called Alice is updated" 1
+csv_is "a profile called Alice is updated: CSV" Alice "10 0"
+gives "and cleaned up" 1 -Cleanup
+csv_is "and cleaned up: CSV" Alice "14 2"
 finish
