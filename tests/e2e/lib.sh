@@ -148,27 +148,6 @@ EOF
     return $wrong
 }
 
-# A shortcut of the source as a person sees it.
-show_source_shortcuts() {
-    lab_get "dump?org=source" | jq -r '.source.mailboxes.alice["/Common Views"].associated[].properties
-        | select(.["68490003"] != 4) | "  \(.["0E1D001F"])\t-> \(.["684C0102"][8:24])..."'
-}
-
-# Values of the profile that name a mailbox, as an independent reader of hives sees them.
-hive_mentions() { reglookup "$1" 2>/dev/null | grep -aic "$(printf '%s' "$2" | sed 's/./&\\\\x00/g; s/@/%40/')"; }
-
-# ---- the profile, as reglookup sees it -------------------------------------------------------------
-
-profile_key() { echo "/Software/Microsoft/Office/16.0/Outlook/Profiles/Outlook"; }
-
-# UTF-16 and 8-bit text of all values, NULs taken out.
-hive_text() { reglookup "$1" 2>/dev/null | grep -v '/CPUU_Backup_' | sed 's/%00//g'; }
-hive_has() { hive_text "$1" | grep -q "$2"; }
-
-account_is() {
-    hive_text "$1" | grep -q "/00000002/Account Name,[^,]*,$2" && hive_text "$1" | grep -q "001f6641,BINARY,SMTP:$2"
-}
-
 # Bytes as reglookup quotes them: %XX for all but printable characters (and its own , % " \).
 quoted() { # hex
     fold -w2 <<<"$1" | while read -r h; do
@@ -178,16 +157,5 @@ quoted() { # hex
         else
             printf '%%%s' "${h^^}"
         fi
-    done
-}
-
-# The folder EntryIDs of the address book are those of the target, and no source one is left in it.
-contab_is_target() {
-    value=$(reglookup "$1" 2>/dev/null | grep -v '/CPUU_Backup_' | grep '/11026620,BINARY,')
-    for folder in @contacts @contacts/Клиенты @contacts/Suppliers; do
-        new=$(quoted "$(id ".target.alice.folders[\"$folder\"]")")
-        old=$(quoted "$(id ".source.alice.folders[\"$folder\"]")")
-        case $value in *"$old"*) return 1 ;; esac
-        case $value in *"$new"*) ;; *) return 1 ;; esac
     done
 }
