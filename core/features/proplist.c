@@ -25,22 +25,33 @@ bool cpuu_prop_same(const cpuu_prop *a, const cpuu_prop *b)
     return a->tag == b->tag && a->present == b->present && cpuu_blob_same(a->data, b->data);
 }
 
+static int by_tag(const void *a, const void *b)
+{
+    const uint32_t x = ((const cpuu_prop *)a)->tag, y = ((const cpuu_prop *)b)->tag;
+    return x < y ? -1 : x > y;
+}
+
+static int compare(cpuu_blob a, cpuu_blob b)
+{
+    const uint32_t n = a.size < b.size ? a.size : b.size;
+    const int c = n ? memcmp(a.data, b.data, n) : 0;
+    return c ? c : a.size < b.size ? -1 : a.size > b.size;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return compare(*(const cpuu_blob *)a, *(const cpuu_blob *)b);
+}
+
 const cpuu_prop *cpuu_proplist_find(const cpuu_prop *items, uint32_t n, uint32_t tag)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        if (items[i].tag == tag)
-            return &items[i];
-    }
-    return NULL;
+    const cpuu_prop key = {.tag = tag};
+    return n ? bsearch(&key, items, n, sizeof(key), by_tag) : NULL;
 }
 
 bool cpuu_idlist_has(const cpuu_blob *ids, uint32_t n, cpuu_blob id)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        if (cpuu_blob_same(ids[i], id))
-            return true;
-    }
-    return false;
+    return n && bsearch(&id, ids, n, sizeof(id), by_bytes);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -59,12 +70,6 @@ static void head(cpuu_buf *out, char kind, uint32_t n)
     cpuu_buf_u8(out, (uint8_t)kind);
     cpuu_buf_u8(out, VERSION);
     cpuu_buf_u32(out, n);
-}
-
-static int by_tag(const void *a, const void *b)
-{
-    const uint32_t x = ((const cpuu_prop *)a)->tag, y = ((const cpuu_prop *)b)->tag;
-    return x < y ? -1 : x > y;
 }
 
 cpuu_rc cpuu_proplist_encode(const cpuu_prop *items, uint32_t n, cpuu_buf *out, cpuu_error *err)
@@ -87,18 +92,6 @@ cpuu_rc cpuu_proplist_encode(const cpuu_prop *items, uint32_t n, cpuu_buf *out, 
     }
     cpuu_free(sorted);
     return rc < 0 ? rc : finish(out, err);
-}
-
-static int compare(cpuu_blob a, cpuu_blob b)
-{
-    const uint32_t n = a.size < b.size ? a.size : b.size;
-    const int c = n ? memcmp(a.data, b.data, n) : 0;
-    return c ? c : a.size < b.size ? -1 : a.size > b.size;
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-    return compare(*(const cpuu_blob *)a, *(const cpuu_blob *)b);
 }
 
 cpuu_rc cpuu_idlist_encode(const cpuu_blob *ids, uint32_t n, cpuu_buf *out, cpuu_error *err)

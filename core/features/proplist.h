@@ -38,9 +38,10 @@ cpuu_rc cpuu_idlist_decode(cpuu_blob in, cpuu_arena *arena, cpuu_blob **out, uin
 cpuu_prop cpuu_prop_of(uint32_t tag, const cpuu_value *v);
 /* Equal in presence, type and bytes. */
 bool cpuu_prop_same(const cpuu_prop *a, const cpuu_prop *b);
-/* The item with this tag (decoded lists are sorted); NULL when there is none. */
+/* The item with this tag in a decoded list; NULL when there is none. */
 const cpuu_prop *cpuu_proplist_find(const cpuu_prop *items, uint32_t n, uint32_t tag);
 bool cpuu_blob_same(cpuu_blob a, cpuu_blob b);
+/* In a decoded list. */
 bool cpuu_idlist_has(const cpuu_blob *ids, uint32_t n, cpuu_blob id);
 
 #endif

@@ -18,6 +18,8 @@ static const char SCHEMA[] =
     "CREATE TABLE records (seq INTEGER PRIMARY KEY, span INTEGER NOT NULL, kind INTEGER NOT NULL,"
     " status INTEGER NOT NULL, what INTEGER NOT NULL, folder BLOB, id BLOB, path TEXT, title TEXT,"
     " before BLOB, after BLOB, flags INTEGER NOT NULL, sum INTEGER NOT NULL);"
+    "CREATE INDEX records_id ON records (id) WHERE id IS NOT NULL;"
+    "CREATE INDEX records_path ON records (path) WHERE path IS NOT NULL;"
     "PRAGMA application_id=1668314485; PRAGMA user_version=1;";
 _Static_assert(CPUU_JOURNAL_APP == 1668314485 && CPUU_JOURNAL_SCHEMA == 1, "as in SCHEMA");
 

@@ -142,4 +142,21 @@ cpuu_rc cpuu_journal_each(cpuu_journal *j, int64_t span, bool newest_first,
                           cpuu_rc (*each)(void *user, const cpuu_record *rec), void *user,
                           cpuu_error *err);
 
+/* Which records to look at. What is zero does not matter. Looking by id or path is as fast in a
+ * long journal as in a short one; else records are looked through from `below` on downwards. */
+typedef struct cpuu_journal_filter {
+    int64_t span;
+    int64_t below; /* only those with a lower seq */
+    bool open;     /* only those that are neither FAILED nor UNDONE */
+    cpuu_record_kind kind;
+    uint32_t what;
+    cpuu_blob id;
+    cpuu_blob folder; /* with id */
+    const char *path; /* instead of id */
+} cpuu_journal_filter;
+/* Calls back for the newest of them, as above. *seq is its number, 0 when there is none. */
+cpuu_rc cpuu_journal_find(cpuu_journal *j, const cpuu_journal_filter *filter,
+                          cpuu_rc (*use)(void *user, const cpuu_record *rec), void *user,
+                          int64_t *seq, cpuu_error *err);
+
 #endif

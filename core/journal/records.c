@@ -146,38 +146,74 @@ static bool plausible(const cpuu_record *r)
            r->status >= CPUU_RECORD_PLANNED && r->status <= CPUU_RECORD_UNDONE;
 }
 
-/* One query per record, so that the callback may write without disturbing a running query. */
+/* One query per record, so that the callback may write without disturbing a running query. Closes
+ * the query. */
+static cpuu_rc use_record(cpuu_journal *j, sqlite3_stmt *q,
+                          cpuu_rc (*use)(void *user, const cpuu_record *rec), void *user,
+                          int64_t *seq, cpuu_error *err)
+{
+    cpuu_record r = {0};
+    bool row = false;
+    cpuu_rc rc = cpuu_store_step(&j->store, q, &row, err);
+    if (rc == CPUU_OK && row) {
+        read_record(q, &r);
+        if (!plausible(&r) || record_sum(&r) != sqlite3_column_int64(q, 12))
+            rc = cpuu_fail(err, CPUU_E_FORMAT,
+                           "journal '%s': record %lld is damaged; the journal was kept as it is",
+                           j->store.path, (long long)r.seq);
+        else if (use)
+            rc = use(user, &r);
+    }
+    sqlite3_finalize(q);
+    if (rc == CPUU_OK)
+        *seq = r.seq;
+    return rc;
+}
+
+#define SELECT                                                                                     \
+    "SELECT seq,span,kind,status,what,folder,id,path,title,before,after,flags,sum FROM records "
+
 cpuu_rc cpuu_journal_each(cpuu_journal *j, int64_t span, bool newest_first,
                           cpuu_rc (*each)(void *user, const cpuu_record *rec), void *user,
                           cpuu_error *err)
 {
     const char *sql =
-        newest_first
-            ? "SELECT seq,span,kind,status,what,folder,id,path,title,before,after,flags,sum FROM"
-              " records WHERE seq<?1 AND (?2=0 OR span=?2) ORDER BY seq DESC LIMIT 1"
-            : "SELECT seq,span,kind,status,what,folder,id,path,title,before,after,flags,sum FROM"
-              " records WHERE seq>?1 AND (?2=0 OR span=?2) ORDER BY seq LIMIT 1";
+        newest_first ? SELECT "WHERE seq<?1 AND (?2=0 OR span=?2) ORDER BY seq DESC LIMIT 1"
+                     : SELECT "WHERE seq>?1 AND (?2=0 OR span=?2) ORDER BY seq LIMIT 1";
     int64_t at = newest_first ? INT64_MAX : 0;
-    for (;;) {
+    cpuu_rc rc = CPUU_OK;
+    do {
         sqlite3_stmt *q = NULL;
-        bool row = false;
-        cpuu_rc rc = cpuu_store_query(&j->store, &q, err, sql, "ii", at, span);
+        rc = cpuu_store_query(&j->store, &q, err, sql, "ii", at, span);
         if (rc == CPUU_OK)
-            rc = cpuu_store_step(&j->store, q, &row, err);
-        if (rc == CPUU_OK && row) {
-            cpuu_record r;
-            read_record(q, &r);
-            at = r.seq;
-            if (!plausible(&r) || record_sum(&r) != sqlite3_column_int64(q, 12))
-                rc =
-                    cpuu_fail(err, CPUU_E_FORMAT,
-                              "journal '%s': record %lld is damaged; the journal was kept as it is",
-                              j->store.path, (long long)r.seq);
-            else
-                rc = each(user, &r);
-        }
-        sqlite3_finalize(q);
-        if (rc < 0 || !row)
-            return rc;
-    }
+            rc = use_record(j, q, each, user, &at, err);
+    } while (rc == CPUU_OK && at);
+    return rc;
+}
+
+#define MATCHING                                                                                   \
+    SELECT "WHERE seq<?1 AND (?2=0 OR span=?2) AND (?3=0 OR status NOT IN (4,5))"                  \
+           " AND (?4=0 OR kind=?4) AND (?5=0 OR what=?5) "
+#define NEWEST "ORDER BY seq DESC LIMIT 1"
+_Static_assert(CPUU_RECORD_FAILED == 4 && CPUU_RECORD_UNDONE == 5, "as in MATCHING");
+
+cpuu_rc cpuu_journal_find(cpuu_journal *j, const cpuu_journal_filter *f,
+                          cpuu_rc (*use)(void *user, const cpuu_record *rec), void *user,
+                          int64_t *seq, cpuu_error *err)
+{
+    const char *sql = f->path                       ? MATCHING "AND path=?6 " NEWEST
+                      : f->id.size && f->folder.size ? MATCHING "AND id=?6 AND folder=?7 " NEWEST
+                      : f->id.size                   ? MATCHING "AND id=?6 " NEWEST
+                                                     : MATCHING NEWEST;
+    const char *format = f->path                       ? "iiiiit"
+                         : f->id.size && f->folder.size ? "iiiiibb"
+                         : f->id.size                   ? "iiiiib"
+                                                        : "iiiii";
+    const void *key = f->path ? (const void *)f->path : f->id.data;
+    sqlite3_stmt *q = NULL;
+    cpuu_rc rc = cpuu_store_query(&j->store, &q, err, sql, format,
+                                  f->below ? f->below : INT64_MAX, f->span, (int64_t)f->open,
+                                  (int64_t)f->kind, (int64_t)f->what, key, (size_t)f->id.size,
+                                  f->folder.data, (size_t)f->folder.size);
+    return rc < 0 ? rc : use_record(j, q, use, user, seq, err);
 }
