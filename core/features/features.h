@@ -6,7 +6,7 @@
  * does the same for files
  *   runner.c    order, check of critical features, verbs
  *   batch.c     spans and ends of features; writes what independent features changed together
- *   replay.c    takes journal records back (undo, rollback, recovery)
+ *   replay.c    takes journal records back (undo, rollback, recovery); replay.h names its parts
  */
 #ifndef CPUU_FEATURES_FEATURES_H
 #define CPUU_FEATURES_FEATURES_H
@@ -82,8 +82,10 @@ cpuu_rc cpuu_features_ahead(const cpuu_plugins *p, const cpuu_settings *s, uint3
 cpuu_rc cpuu_features_update(cpuu_work *w, cpuu_error *err);
 
 /* Takes back the records of a span (0 = all), newest first, comparing per property with what was
- * written; conflicts are reported and stay. Idempotent. Uses the network only when a record needs
- * it: mailbox records with w->target == NULL give CPUU_E_NETWORK before anything is changed. */
+ * written; conflicts are reported and stay, and every replay tells them again. Idempotent; memory
+ * is bounded, what is done is durable portion by portion. One object that cannot be taken back does
+ * not keep the others from it, but fails the whole. Uses the network only when a record needs it:
+ * mailbox records with w->target == NULL give CPUU_E_NETWORK before anything is changed. */
 cpuu_rc cpuu_features_rollback(cpuu_work *w, int64_t span, bool skip_mailbox, cpuu_error *err);
 /* True when the journal has mailbox records that are not undone. */
 cpuu_rc cpuu_features_has_mailbox_records(cpuu_journal *j, bool *out, cpuu_error *err);

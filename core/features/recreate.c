@@ -1,6 +1,7 @@
 /*
  * What was deleted comes back as a new object. As for every creation the journal knows before it is
- * tried what was in the folder, so that a second replay finds what a first one, killed, has created.
+ * tried what was in the folder, so that a second replay finds what a first one, killed, has
+ * created.
  *
  *   "listing:<seq>"  id list of a folder, made for the object of this record and its neighbours
  *   "restore:<seq>"  name of the listing that was made before an object was created anew
@@ -67,7 +68,8 @@ static cpuu_rc get(cpuu_portion *p, const char *name, cpuu_blob *out, cpuu_error
     return rc;
 }
 
-/* The listing that an earlier replay has made for the object; CPUU_E_NOTFOUND when there is none. */
+/* The listing that an earlier replay has made for the object; CPUU_E_NOTFOUND when there is none.
+ */
 static cpuu_rc earlier_listing(cpuu_portion *p, const cpuu_object *o, cpuu_sought *out,
                                cpuu_error *err)
 {
@@ -178,7 +180,7 @@ static cpuu_rc list_folders(cpuu_portion *p, cpuu_object **objects, size_t n, co
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
-typedef struct anew { /* objects to be created */
+typedef struct anew {   /* objects to be created */
     cpuu_sought *again; /* tried before */
     cpuu_object **fresh;
     contents *folders; /* of the fresh ones */

@@ -81,8 +81,7 @@ static void flush_marks(cpuu_replay *r)
 }
 
 /* One portion of what is below `f`, which is then where the next one begins. */
-static cpuu_rc replay_portion(cpuu_replay *r, cpuu_journal_filter *f, bool folders,
-                              cpuu_error *err)
+static cpuu_rc replay_portion(cpuu_replay *r, cpuu_journal_filter *f, bool folders, cpuu_error *err)
 {
     pass a = {.folders = folders, .err = err};
     cpuu_portion *p = &a.portion;

@@ -19,10 +19,10 @@
 
 typedef struct cpuu_replay {
     cpuu_work *w;
-    int64_t span;         /* 0 = all */
-    cpuu_error refused;   /* the first object that could not be taken back; the others go on */
-    bool unmarked;        /* the journal cannot be written */
-    bool store_met;       /* the one object without an id of its own */
+    int64_t span;       /* 0 = all */
+    cpuu_error refused; /* the first object that could not be taken back; the others go on */
+    bool unmarked;      /* the journal cannot be written */
+    bool store_met;     /* the one object without an id of its own */
 } cpuu_replay;
 
 /* One record, decoded. */
@@ -61,7 +61,7 @@ typedef struct cpuu_object {
     cpuu_value *set;
     uint32_t n_set, n_unset;
     uint32_t *unset;
-    bool conflict;              /* its records stay open, so that every replay tells */
+    bool conflict; /* its records stay open, so that every replay tells */
     bool settled;
     struct cpuu_object *parent; /* unmake.c: a folder that goes, too */
     unsigned height;            /* levels of folders in it that go */
@@ -85,7 +85,7 @@ struct cpuu_portion {
     struct cpuu_taker {
         cpuu_answer *answer;
         void *owner;
-    } *takers;
+    } * takers;
     size_t n_ops, cap_ops, cap_takers;
     cpuu_error problem; /* why nothing of this portion may be written */
 };
@@ -129,7 +129,7 @@ const cpuu_prop *cpuu_chain_first(const cpuu_object *o, uint32_t tag);
 
 /* seek.c */
 typedef struct cpuu_sought {
-    cpuu_object *object; /* when it is found: `found`, and its id */
+    cpuu_object *object;    /* when it is found: `found`, and its id */
     const cpuu_prop *props; /* what it looks like, by tag */
     uint32_t n_props;
     const cpuu_blob *ids; /* of others that were in the folder before */

@@ -106,8 +106,8 @@ static cpuu_rc is_known(cpuu_portion *p, const cpuu_object *o, cpuu_blob id, boo
     int64_t seq = 0;
     if (cpuu_id_is_of_folder(o->what))
         f.folder = o->folder;
-    cpuu_rc rc = id.size ? cpuu_journal_find(p->r->w->journal, &f, NULL, NULL, &seq, &p->problem)
-                         : CPUU_OK;
+    cpuu_rc rc =
+        id.size ? cpuu_journal_find(p->r->w->journal, &f, NULL, NULL, &seq, &p->problem) : CPUU_OK;
     if (rc == CPUU_OK)
         *out = seq != 0;
     return rc;
@@ -181,10 +181,10 @@ static cpuu_rc list_columns(listing *l, cpuu_mail_op *op, cpuu_error *err)
         if (!s->columns)
             return cpuu_nomem(err);
         for (uint32_t i = 0; i < s->items->n_props; i++)
-            s->columns[i] = (uint32_t)((const uint32_t *)bsearch(&s->items->props[i].tag, tags,
-                                                                 op->n_tags, sizeof(*tags),
-                                                                 by_number) -
-                                       tags);
+            s->columns[i] =
+                (uint32_t)((const uint32_t *)bsearch(&s->items->props[i].tag, tags, op->n_tags,
+                                                     sizeof(*tags), by_number) -
+                           tags);
     }
     return CPUU_OK;
 }
@@ -225,7 +225,8 @@ cpuu_rc cpuu_seek(cpuu_portion *p, cpuu_sought *items, size_t n, cpuu_error *err
     if (n)
         qsort(items, n, sizeof(*items), by_place);
     for (size_t i = 0, end; i < n && rc == CPUU_OK; i = end) {
-        for (end = i + 1; end < n && cpuu_object_by_folder(items[i].object, items[end].object) == 0;)
+        for (end = i + 1;
+             end < n && cpuu_object_by_folder(items[i].object, items[end].object) == 0;)
             end++;
         rc = list_folder(p, &items[i], end - i, err);
     }

@@ -81,8 +81,7 @@ static unsigned measure(inside *ins, size_t n)
     return top;
 }
 
-static cpuu_rc delete_level(cpuu_portion *p, inside *ins, size_t n, unsigned level,
-                            cpuu_error *err)
+static cpuu_rc delete_level(cpuu_portion *p, inside *ins, size_t n, unsigned level, cpuu_error *err)
 {
     cpuu_rc rc = CPUU_OK;
     for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
@@ -92,8 +91,9 @@ static cpuu_rc delete_level(cpuu_portion *p, inside *ins, size_t n, unsigned lev
         cpuu_mail_op op = {
             .verb = CPUU_MAIL_DELETE, .what = CPUU_FOLDERS, .folder = o->folder, .id = o->id};
         if (o->kept)
-            cpuu_object_conflict(p, o, "the folder was created by the update, but something is in "
-                                       "it now");
+            cpuu_object_conflict(p, o,
+                                 "the folder was created by the update, but something is in "
+                                 "it now");
         else if (!o->failed)
             rc = cpuu_portion_ask(p, &op, cpuu_portion_take_write, o, err);
     }

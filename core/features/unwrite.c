@@ -29,8 +29,8 @@ static cpuu_rc compare(void *user, const cpuu_record *r)
     if (!cpuu_grow(&c->seqs, &c->cap, c->n, sizeof(*c->seqs)))
         return cpuu_nomem(c->err);
     c->seqs[c->n++] = r->seq;
-    c->known = c->known || file_is(c, r->has_before, r->before) ||
-               file_is(c, r->has_after, r->after);
+    c->known =
+        c->known || file_is(c, r->has_before, r->before) || file_is(c, r->has_after, r->after);
     return CPUU_OK;
 }
 
@@ -40,9 +40,8 @@ static cpuu_rc put_back(void *user, const cpuu_record *r)
     const chain *c = user;
     if (file_is(c, r->has_before, r->before))
         return CPUU_OK;
-    return r->has_before
-               ? cpuu_file_write(c->path, r->before.data, r->before.size, 0600, c->err)
-               : cpuu_file_delete(c->path, c->err);
+    return r->has_before ? cpuu_file_write(c->path, r->before.data, r->before.size, 0600, c->err)
+                         : cpuu_file_delete(c->path, c->err);
 }
 
 static cpuu_rc read_chain(cpuu_replay *r, chain *c, cpuu_journal_filter *f)

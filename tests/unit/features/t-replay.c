@@ -27,7 +27,8 @@
 #define T_COMMENT 0x3004001Fu
 #define T_RIGHTS  0x66730003u
 
-/* ---- what is counted (the linker puts these in front of the real ones) ------------------------- */
+/* ---- what is counted (the linker puts these in front of the real ones) -------------------------
+ */
 
 static struct {
     size_t finds, compared; /* looks into the journal; properties compared */
@@ -144,7 +145,8 @@ void cpuu_report_conflict(cpuu_report *r, const char *where, const char *what)
     snprintf(reported + used, sizeof(reported) - used, "!%s: %s\n", where, what);
 }
 
-/* ---- the lab, its mailbox, and a journal ------------------------------------------------------ */
+/* ---- the lab, its mailbox, and a journal ------------------------------------------------------
+ */
 
 static labctl *server;
 static lab *model; /* in this process it only knows names */
@@ -315,7 +317,8 @@ static void mailbox_is_as_before(void)
     free(now);
 }
 
-/* ---- changes, as the seam makes them ---------------------------------------------------------- */
+/* ---- changes, as the seam makes them ----------------------------------------------------------
+ */
 
 static cpuu_prop text(uint32_t tag, const char *s)
 {
@@ -363,8 +366,7 @@ static void plan_update(uint32_t what, cpuu_blob folder, cpuu_blob id, const cha
     ck_assert(cpuu_grow(&plan.values, &plan.cap_values, plan.count, sizeof(*plan.values)));
     ck_assert(cpuu_grow(&plan.seqs, &plan.cap_seqs, plan.count, sizeof(*plan.seqs)));
     plan.seqs[plan.count] = journal(CPUU_RECORD_UPDATE, what, folder, id, title, &b, &new, 1);
-    plan.values[plan.count] =
-        (cpuu_value){new.tag, new.data.size, keep(new.data).data};
+    plan.values[plan.count] = (cpuu_value){new.tag, new.data.size, keep(new.data).data};
     plan.ops[plan.count++] = (cpuu_mail_op){.verb = CPUU_MAIL_UPDATE,
                                             .box = work.target,
                                             .what = what,
@@ -409,8 +411,8 @@ static cpuu_blob create(uint32_t what, cpuu_blob folder, const char *title, cons
     const size_t n_there = ids_in(what, folder, &there);
     cpuu_buf_init(&b, CPUU_PROPLIST_MAX);
     ck_assert_int_eq(cpuu_idlist_encode(there, (uint32_t)n_there, &b, NULL), CPUU_OK);
-    const int64_t seq = journal(CPUU_RECORD_CREATE, what, folder, (cpuu_blob){NULL, 0}, title, &b,
-                                props, count);
+    const int64_t seq =
+        journal(CPUU_RECORD_CREATE, what, folder, (cpuu_blob){NULL, 0}, title, &b, props, count);
     cpuu_buf_free(&b);
     ck_assert_int_eq(cpuu_journal_flush(work.journal, NULL), CPUU_OK);
     for (uint32_t i = 0; i < count; i++)
@@ -464,12 +466,8 @@ static void delete_item(cpuu_blob id, const char *title)
 static void others_set(uint32_t what, cpuu_blob folder, cpuu_blob id, uint32_t tag, const char *s)
 {
     const cpuu_value v = {tag, (uint32_t)strlen(s), (const uint8_t *)s};
-    cpuu_mail_op op = {.verb = CPUU_MAIL_UPDATE,
-                       .what = what,
-                       .folder = folder,
-                       .id = id,
-                       .set = &v,
-                       .n_set = 1};
+    cpuu_mail_op op = {
+        .verb = CPUU_MAIL_UPDATE, .what = what, .folder = folder, .id = id, .set = &v, .n_set = 1};
     run(&op);
     cpuu_mail_op_clear(&op);
 }
@@ -485,7 +483,8 @@ static void undo_ok(void)
     ck_assert_msg(undo(&err) == CPUU_OK, "%s", err.text);
 }
 
-/* ---- cost ------------------------------------------------------------------------------------- */
+/* ---- cost -------------------------------------------------------------------------------------
+ */
 
 /* Changes all items. The first, the second and a new one are changed again when all others have
  * been: their records are further apart than a portion is long. */
@@ -583,7 +582,8 @@ START_TEST(killed_in_a_portion_it_goes_on_with_the_next)
 }
 END_TEST
 
-/* ---- answers that never came ------------------------------------------------------------------ */
+/* ---- answers that never came ------------------------------------------------------------------
+ */
 
 START_TEST(creations_without_an_answer_are_found_with_one_listing)
 {
@@ -641,7 +641,8 @@ START_TEST(what_was_deleted_comes_back_once)
 }
 END_TEST
 
-/* ---- folders ---------------------------------------------------------------------------------- */
+/* ---- folders ----------------------------------------------------------------------------------
+ */
 
 /* The outer one was changed last: it is deleted last all the same. */
 START_TEST(folders_go_from_the_inside_out)
@@ -696,7 +697,8 @@ START_TEST(a_folder_in_use_stays_with_those_around_it)
 }
 END_TEST
 
-/* ---- what stays ------------------------------------------------------------------------------- */
+/* ---- what stays -------------------------------------------------------------------------------
+ */
 
 /* A replay that goes on after a crash must not keep to itself what the killed one found. */
 START_TEST(a_conflict_is_told_by_every_replay)
@@ -785,7 +787,8 @@ START_TEST(members_of_two_folders_are_two_members)
 }
 END_TEST
 
-/* ---- out of memory ---------------------------------------------------------------------------- */
+/* ---- out of memory ----------------------------------------------------------------------------
+ */
 
 static void change_some(void)
 {

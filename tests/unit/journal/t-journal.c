@@ -413,6 +413,70 @@ START_TEST(records_come_in_both_orders_and_by_span)
 }
 END_TEST
 
+static int64_t found(cpuu_journal *j, cpuu_journal_filter f)
+{
+    int64_t seq = -1;
+    ck_assert_int_eq(cpuu_journal_find(j, &f, NULL, NULL, &seq, NULL), CPUU_OK);
+    return seq;
+}
+
+static cpuu_blob bytes(const char *s)
+{
+    return (cpuu_blob){(const uint8_t *)s, (uint32_t)strlen(s)};
+}
+
+/* Three features, two objects with the same id in two folders, a file, and an id learnt late. */
+START_TEST(the_newest_record_that_matches_is_found)
+{
+    cpuu_journal *j = open_ok(true);
+    int64_t s[7];
+    static const char *const folders[] = {"A", "B", "A", "A", "A"};
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.open = true}), 0);
+    for (int i = 0; i < 5; i++) {
+        cpuu_record r = {.span = 1 + i / 2,
+                         .kind = i == 4 ? CPUU_RECORD_CREATE : CPUU_RECORD_UPDATE,
+                         .status = i == 3 ? CPUU_RECORD_FAILED : CPUU_RECORD_SENT,
+                         .what = i == 4 ? CPUU_FOLDERS : CPUU_HIDDEN,
+                         .folder = bytes(folders[i]),
+                         .id = i == 4 ? (cpuu_blob){NULL, 0} : bytes("id"),
+                         .title = ""};
+        ck_assert_int_eq(cpuu_journal_add(j, &r, NULL), CPUU_OK);
+        s[i] = r.seq;
+    }
+    for (int i = 5; i < 7; i++) {
+        cpuu_record r = {.span = 3,
+                         .kind = CPUU_RECORD_FILE,
+                         .status = CPUU_RECORD_DONE,
+                         .path = i == 5 ? "/a" : "/b",
+                         .title = ""};
+        ck_assert_int_eq(cpuu_journal_add(j, &r, NULL), CPUU_OK);
+        s[i] = r.seq;
+    }
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){0}), s[6]);
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.below = s[6]}), s[5]);
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.below = s[0]}), 0);
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.span = 2}), s[3]);
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.span = 2, .open = true}), s[2]);
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.kind = CPUU_RECORD_UPDATE}), s[3]);
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.what = CPUU_FOLDERS}), s[4]);
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.path = "/a"}), s[5]);
+    ck_assert_int_eq(found(j, (cpuu_journal_filter){.path = "/c"}), 0);
+    cpuu_journal_filter f = {.id = bytes("id"), .what = CPUU_HIDDEN, .open = true};
+    ck_assert_int_eq(found(j, f), s[2]);
+    f.what = CPUU_ITEMS;
+    ck_assert_int_eq(found(j, f), 0);
+    f = (cpuu_journal_filter){.id = bytes("id"), .folder = bytes("B")};
+    ck_assert_int_eq(found(j, f), s[1]);
+    f = (cpuu_journal_filter){.id = bytes("new"), .open = true};
+    ck_assert_int_eq(found(j, f), 0);
+    ck_assert_int_eq(cpuu_journal_mark(j, s[4], CPUU_RECORD_DONE, &f.id, NULL), CPUU_OK);
+    ck_assert_int_eq(found(j, f), s[4]);
+    ck_assert_int_eq(cpuu_journal_mark(j, s[4], CPUU_RECORD_UNDONE, NULL, NULL), CPUU_OK);
+    ck_assert_int_eq(found(j, f), 0);
+    cpuu_journal_close(j);
+}
+END_TEST
+
 START_TEST(deaths_are_spans_of_earlier_owners_without_an_end)
 {
     unsigned n = 99;
@@ -574,6 +638,10 @@ START_TEST(a_flipped_bit_in_a_value_is_found)
         seen s = {0};
         ck_assert_int_eq(cpuu_journal_each(j, 0, true, look, &s, NULL), k < 2 ? CPUU_E_FORMAT : 0);
         ck_assert_uint_eq(s.n, k < 2 ? 0 : 1);
+        const cpuu_journal_filter f = {.open = true};
+        int64_t seq;
+        ck_assert_int_eq(cpuu_journal_find(j, &f, look, &s, &seq, NULL), k < 2 ? CPUU_E_FORMAT : 0);
+        ck_assert_uint_eq(s.n, k < 2 ? 0 : 2);
         ck_assert_int_eq(cpuu_journal_get(j, "image", &b, NULL), k == 2 ? CPUU_E_FORMAT : 0);
         cpuu_buf_free(&b);
         cpuu_journal_close(j);
@@ -671,6 +739,7 @@ int main(void)
     tcase_add_test(t, blobs_come_back_whole);
     tcase_add_test(t, what_was_not_flushed_is_gone_what_was_flushed_stays);
     tcase_add_test(t, records_come_in_both_orders_and_by_span);
+    tcase_add_test(t, the_newest_record_that_matches_is_found);
     tcase_add_test(t, deaths_are_spans_of_earlier_owners_without_an_end);
     tcase_add_test(t, a_reset_forgets_all_but_the_deaths);
     tcase_add_test(t, each_profile_has_a_journal_of_its_own);
