@@ -21,6 +21,7 @@
 #define MAX_RELEASES 100u  /* per request */
 #define TAIL_RESERVE 2048u /* room in the request kept for the chain that goes last */
 #define TAIL_ANSWER  8000u /* and in the answer */
+#define MIN_SHARE    1500u /* what a table may bring at least, in bytes of answer */
 
 static void lane_go(cpuu_lane *lane);
 
@@ -121,7 +122,7 @@ static void batch_reset(cpuu_batch *b)
     b->n_steps = 0;
     b->n_units = 0;
     b->expected = 0;
-    b->share = 0;
+    b->share = b->fresh_share = 0;
     b->writes = b->chain = b->full = false;
 }
 
@@ -260,47 +261,82 @@ static bool eligible(const cpuu_unit *u, const cpuu_lane *lane)
     return !tied_elsewhere(u, lane) && !key_busy(lane->box, lane, u->key);
 }
 
-static uint32_t rows_left(const cpuu_unit *u)
-{
-    const cpuu_work *w = u->work;
-    return w->total > w->pos ? w->total - w->pos : 1;
-}
-
 /* What goes last and takes all the room that is left: a stream, or the table with most to come. */
 static cpuu_unit *choose_tail(const cpuu_lane *lane)
 {
     cpuu_unit *best = NULL;
+    uint64_t most = 0;
     for (cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
         if (!eligible(u, lane) || u->cls->alone)
             continue;
         if (u->cls->tail)
             return u;
-        if (u->cls->paged && (!best || rows_left(u) > rows_left(best)))
+        uint64_t left = u->cls->paged ? cpuu_read_bytes_left(u->work) : 0;
+        if (left > most) {
             best = u;
+            most = left;
+        }
     }
     return best;
 }
 
-static uint32_t count_paged(const cpuu_lane *lane, const cpuu_unit *tail)
+static bool is_known(const cpuu_unit *u)
 {
-    uint32_t n = 0;
-    for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next)
-        n += u != tail && u->cls->paged && eligible(u, lane);
-    return n;
+    return u->work->row_bytes != 0;
+}
+
+/* What a table that was read before may take of the room there is for all of them: those that need
+ * less than an even part leave the rest of it to the others. */
+static uint32_t even_share(const cpuu_lane *lane, const cpuu_unit *tail, uint32_t room)
+{
+    uint32_t share = 0;
+    for (unsigned round = 0; round < 4; round++) {
+        uint64_t taken = 0;
+        uint32_t n = 0;
+        for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
+            if (u == tail || !u->cls->paged || !is_known(u) || !eligible(u, lane))
+                continue;
+            if (cpuu_read_bytes_left(u->work) <= share)
+                taken += cpuu_read_bytes_left(u->work);
+            else
+                n++;
+        }
+        uint32_t next = taken < room ? (uint32_t)(room - taken) / (n ? n : 1) : 0;
+        if (next <= share)
+            break;
+        share = next;
+    }
+    return share;
+}
+
+/* Divides the room in an answer among the tables but the tail. Most tables are short: little is
+ * kept for one that nothing is known about, but it may take more. */
+static void share_out(cpuu_lane *lane, const cpuu_unit *tail, uint32_t room)
+{
+    uint32_t n = 0, fresh = 0;
+    for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
+        if (u == tail || !u->cls->paged || !eligible(u, lane))
+            continue;
+        n++;
+        fresh += !is_known(u);
+    }
+    uint32_t part = room / (n ? n : 1);
+    uint32_t kept = fresh * (part < CPUU_FRESH_BYTES ? part : CPUU_FRESH_BYTES);
+    uint32_t known = even_share(lane, tail, room - kept);
+    lane->batch.share = known > MIN_SHARE ? known : MIN_SHARE;
+    lane->batch.fresh_share = part * 2 > MIN_SHARE ? part * 2 : MIN_SHARE;
 }
 
 static void pack_reads(cpuu_lane *lane)
 {
     cpuu_batch *b = &lane->batch;
     cpuu_unit *tail = choose_tail(lane), *next;
-    uint32_t paged = count_paged(lane, tail), answers = share_limit(lane);
+    uint32_t answers = share_limit(lane);
     uint32_t mine =
         tail ? answers - (answers > TAIL_ANSWER * 2 ? TAIL_ANSWER : answers / 2) : answers;
     size_t limit = request_limit(lane) - (tail ? TAIL_RESERVE : 0);
 
-    b->share = paged ? mine / paged : mine;
-    if (b->share < 1500)
-        b->share = 1500;
+    share_out(lane, tail, mine);
     for (cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = next) {
         next = u->next;
         if (u == tail || u->cls->tail || u->cls->alone || !eligible(u, lane))
@@ -310,7 +346,7 @@ static void pack_reads(cpuu_lane *lane)
         if (lane->shrink >= MAX_SHRINK)
             return;
     }
-    b->share = 0;
+    b->share = b->fresh_share = 0;
     if (!tail || (b->n_units && lane->shrink >= 2))
         return;
     b->chain = batch_take(lane, tail, CPUU_MAX_PAYLOAD, UINT32_MAX);

@@ -22,6 +22,7 @@
 #define CPUU_MAX_PAYLOAD   0x7f00u /* RopSize, ROPs and handle table of one request */
 #define CPUU_SHARE_BYTES   28000u  /* expected answers of one request; one payload holds 32 KB */
 #define CPUU_CHAIN_ROP_OUT 0x40000u
+#define CPUU_FRESH_BYTES   800u    /* what a table brings whose size is not known, usually */
 #define CPUU_ROLES         19u
 #define CPUU_NO_HANDLE     0xffffffffu
 #define CPUU_AHEAD_BYTES   ((size_t)16 << 20) /* of one answer that nobody may want */
@@ -52,6 +53,7 @@ struct cpuu_batch {
     size_t n_units, units_cap;
     uint32_t expected; /* bytes of answers */
     uint32_t share;    /* while filling: what one table may take; 0 = the rest, chained */
+    uint32_t fresh_share; /* the same, of a table that was not seen yet */
     bool writes, chain;
     bool full; /* out of slots, or memory */
 };
@@ -261,6 +263,8 @@ void cpuu_read_start(cpuu_work *w);
 /* All units of a page are through: delivers its rows, queues the next page if there is one. */
 void cpuu_read_next(cpuu_work *w);
 void cpuu_read_free(cpuu_work *w);
+/* What a table has still to bring; before its first rows were seen, one row. */
+uint64_t cpuu_read_bytes_left(const cpuu_work *w);
 void cpuu_write_start(cpuu_work *w);
 void cpuu_write_end(cpuu_work *w);
 cpuu_rc cpuu_write_check(cpuu_mail_op *op);

@@ -22,7 +22,9 @@
 #define STRING_CUT    255u
 #define MAX_VALUE     (64u << 20)
 #define STREAM_CHUNK  0x7000u
-#define ROW_GUESS     48u /* bytes of a variable column, until rows were seen */
+#define ROW_GUESS     24u /* bytes of a variable column, until rows were seen */
+#define ROWS_TO_TRUST 8u  /* after so many the others are taken to be alike */
+#define VALUE_GUESS   96u /* the same when objects are read one by one */
 #define MAX_ROWS      0x7fff
 #define AGAIN_BYTES   1500u /* expected size of a value that was cut */
 #define MAX_RESTARTS  20u   /* of a table that cannot be entered in the middle */
@@ -390,7 +392,7 @@ static void queue_props(cpuu_work *w, size_t index)
         return;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t fixed = cpuu_prop_fixed_size(CPUU_TAG_TYPE(tags[i]));
-        expected += 1 + (fixed ? fixed : ROW_GUESS * 2);
+        expected += 1 + (fixed ? fixed : VALUE_GUESS);
     }
     if (row->tags && expected < ALL_BYTES)
         expected = ALL_BYTES;
@@ -489,7 +491,15 @@ static uint32_t guess_row(const cpuu_work *w)
         uint32_t fixed = cpuu_prop_fixed_size(CPUU_TAG_TYPE(w->columns[i]));
         bytes += fixed ? fixed : ROW_GUESS;
     }
+    if (w->pos >= ROWS_TO_TRUST)
+        return w->row_bytes + w->row_bytes / 4;
     return w->row_bytes > bytes / 2 ? w->row_bytes : bytes;
+}
+
+uint64_t cpuu_read_bytes_left(const cpuu_work *w)
+{
+    uint32_t rows = w->total > w->pos ? w->total - w->pos : 1;
+    return (uint64_t)rows * guess_row(w);
 }
 
 static uint8_t table_rop(const cpuu_work *w, uint8_t *flags)
@@ -549,13 +559,15 @@ static void table_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
         w->scanned = 0;
     }
     uint8_t table = held ? cpuu_batch_slot(b, w->held_table) : table_open(u, b);
-    uint32_t count = b->share ? b->share / guess_row(w) : MAX_ROWS;
+    uint32_t room = w->row_bytes ? b->share : b->fresh_share;
+    uint32_t count = room ? room / guess_row(w) : MAX_ROWS;
     count = count < 2 ? 2 : count > MAX_ROWS ? MAX_ROWS : count;
     if (lane->shrink >= 5)
         count = 1;
     cpuu_rop_query_rows(&b->body, table, (uint16_t)count, !b->share && w->box->packed);
     cpuu_batch_step(b, u, CPUU_ROP_QUERY_ROWS, table, WHAT_ROWS, w->columns, w->n_columns);
-    b->expected += b->share ? b->share / 2 : 0;
+    uint64_t left = w->row_bytes ? cpuu_read_bytes_left(w) : CPUU_FRESH_BYTES;
+    b->expected += left < room ? (uint32_t)left : room;
 }
 
 /* A value in a table may be shorter than it is, from this size on. */
