@@ -150,16 +150,27 @@ static bool apply(const entry *e, cpuu_buf *out)
     return true;
 }
 
-/* The entries of one log from number *next on; what is older is in the hive already. */
-static bool replay_log(log_file *log, uint32_t *next, cpuu_buf *out, unsigned *entries)
+/* What goes on where the hive ends: after the last entry that was added or, to begin with, from its
+ * secondary sequence number on and not behind the primary one. The description lets it begin with the
+ * primary one; a hive was seen whose log files begin with the secondary one, and an entry that the
+ * hive holds already does no harm, as all that follow it are added, too. */
+static bool goes_on(const uint8_t *hive, const entry *e, uint32_t next, unsigned entries)
+{
+    if (entries)
+        return e->sequence == next;
+    return e->sequence >= cpuu_le32(hive + 8) && e->sequence <= cpuu_le32(hive + 4);
+}
+
+static bool replay_log(const uint8_t *hive, log_file *log, uint32_t *next, cpuu_buf *out,
+                       unsigned *entries)
 {
     entry e;
     while (next_entry(log, &e)) {
-        if (e.sequence != *next)
+        if (!goes_on(hive, &e, *next, *entries))
             continue;
         if (!apply(&e, out))
             return false;
-        ++*next;
+        *next = e.sequence + 1;
         ++*entries;
     }
     return true;
@@ -191,12 +202,12 @@ cpuu_rc cpuu_hive_replay(const uint8_t *hive, size_t size, const cpuu_buf logs[2
         log[0] = log[1];
         log[1] = newer;
     }
-    uint32_t next = cpuu_le32(hive + 8);
+    uint32_t next = 0;
     size_t most = size + logs[0].size + logs[1].size + MAX_GROWTH;
     bool ok = cpuu_buf_add(out, hive, size);
     for (size_t i = 0; i < n && ok; i++) {
         log[i].most = most < out->max ? most : out->max;
-        ok = replay_log(&log[i], &next, out, entries);
+        ok = replay_log(hive, &log[i], &next, out, entries);
     }
     if (!ok)
         return cpuu_nomem(err);
