@@ -50,7 +50,7 @@ typedef struct cpuu_key {
     unsigned shared; /* owners beside the first */
     uint32_t cell;   /* where a hive keeps it; 0: a hive does not know it yet */
     uint32_t rank;   /* its number among the keys of its parent there, from 1 */
-    bool odd; /* holds names that only the file can express: its values must not be rewritten */
+    bool odd; /* holds what only the file can express: its values must not be rewritten */
     bool borrowed; /* the data of the values belong to somebody who lives longer */
     bool stub;     /* only its name, its cell and its rank are known; never changed */
     bool changed;  /* by edits, here or below; the tree it comes from has another of this name */

@@ -70,9 +70,11 @@ cpuu_rc cpuu_hive_check_base(const uint8_t *image, size_t size, cpuu_hive_head *
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "libhivex cannot read a hive whose base block "
                          "has the checksum 0 or -1");
     uint32_t major = cpuu_le32(image + 20), minor = cpuu_le32(image + 24);
-    if (major != 1 || minor < 3 || minor > 5)
+    if (major != 1 || minor < 3 || minor > 6)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "hives of regf version %u.%u are not supported",
                          major, minor);
+    if (minor == 6 && (cpuu_le32(image + 144) & 2)) /* observed in containers only */
+        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "hives with layered keys are not supported");
     if (cpuu_le32(image + 28) != 0 || cpuu_le32(image + 32) != 1)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "this is a log or an unknown kind of hive file");
     if (cpuu_le32(image + 4) != cpuu_le32(image + 8))
@@ -233,11 +235,21 @@ static cpuu_rc check_read(const cpuu_key *key, cpuu_error *err)
     return CPUU_OK;
 }
 
+static cpuu_rc check_plain(const cpuu_key *key, cpuu_error *err)
+{
+    if (key->odd)
+        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "key '%s' holds a value with a NUL in its name, or "
+                         "one that is not set, and cannot be changed", key->name);
+    return CPUU_OK;
+}
+
 static cpuu_rc check_deleted(const cpuu_key *key, cpuu_error *err)
 {
     cpuu_rc rc = check_read(key, err);
     if (rc == CPUU_OK)
         rc = check_name(key, err);
+    if (rc == CPUU_OK)
+        rc = check_plain(key, err);
     for (size_t i = 0; rc == CPUU_OK && i < key->n_kids; i++)
         rc = check_deleted(key->kids[i], err);
     return rc;
@@ -246,9 +258,9 @@ static cpuu_rc check_deleted(const cpuu_key *key, cpuu_error *err)
 static cpuu_rc check_values(const cpuu_hive_head *head, const cpuu_key *key, cpuu_error *err)
 {
     uint32_t limit = head->minor >= 4 ? MAX_CELL_VALUE : MAX_HIVEX_VALUE;
-    if (key->odd)
-        return cpuu_fail(err, CPUU_E_UNSUPPORTED, "key '%s' holds a value with a NUL in its name "
-                         "and cannot be changed", key->name);
+    cpuu_rc rc = check_plain(key, err);
+    if (rc != CPUU_OK)
+        return rc;
     for (size_t i = 0; i < key->n_values; i++) {
         if (key->values[i].size > limit)
             return cpuu_fail(err, CPUU_E_UNSUPPORTED,

@@ -112,7 +112,8 @@ static uint8_t *data_of(const loader *l, const uint8_t *vk, bool borrow)
     uint32_t bytes = cpuu_le32(vk + 8);
     if (cpuu_hive_in_segments(l->bins, l->minor, vk))
         return join_segments(l, vk);
-    const uint8_t *data = bytes & 0x80000000u ? vk + 12 : l->bins + cpuu_le32(vk + 12) + 4;
+    bool resident = bytes == 0 || (bytes & 0x80000000u);
+    const uint8_t *data = resident ? vk + 12 : l->bins + cpuu_le32(vk + 12) + 4;
     return borrow ? (uint8_t *)data : cpuu_memdup(data, bytes & 0x7fffffffu);
 }
 
@@ -120,6 +121,7 @@ static bool load_value(const loader *l, const uint8_t *vk, cpuu_key *key)
 {
     cpuu_reg_value *v = &key->values[key->n_values];
     v->name = name_of(vk + 24, cpuu_le16(vk + 6), vk[20] & 1, &key->odd);
+    key->odd |= cpuu_le32(vk + 8) == 0; /* libhivex would look for the data of such a value */
     v->type = cpuu_le32(vk + 16);
     v->size = cpuu_le32(vk + 8) & 0x7fffffffu;
     v->data = data_of(l, vk, key->borrowed);

@@ -105,7 +105,7 @@ static cpuu_rc scan_value(cpuu_scan *s, uint32_t at)
     if (bytes & 0x80000000u) /* up to four bytes are kept in place of the offset */
         return (bytes & 0x7fffffffu) <= 4 ? CPUU_OK
                                           : cpuu_scan_bad(s, at, "a value of impossible size");
-    return scan_data(s, cpuu_le32(vk + 12), bytes);
+    return bytes ? scan_data(s, cpuu_le32(vk + 12), bytes) : CPUU_OK; /* the offset means nothing */
 }
 
 cpuu_rc cpuu_scan_values(cpuu_scan *s, const uint8_t *nk)

@@ -627,6 +627,49 @@ START_TEST(values_that_need_segments_are_left_alone)
 }
 END_TEST
 
+/* Size 0 without the bit for "in place": the value is not set, and its offset means nothing (regf
+ * description, "Key value"). libhivex would free a cell there. */
+START_TEST(a_value_that_is_not_set_is_read_and_left_alone)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    cpuu_reg *reg;
+    cpuu_reg_values values;
+    make_hive(5, HEAD "[HKEY_CURRENT_USER\\a]\n\"unset\"=hex:01,02,03,04,05,06,07,08\n\"w\"=\"x\"\n"
+                      "[HKEY_CURRENT_USER\\b]\n");
+    cpuu_buf b = slurp(path);
+    uint8_t *name = memmem(b.data, b.size, "unset", 5);
+    ck_assert_ptr_nonnull(name);
+    put32(name - 16, 0);
+    put32(name - 12, 0xffffffffu);
+    spit(path, b.data, b.size);
+    cpuu_buf_free(&b);
+    OK(cpuu_reg_open_hive(path, NULL, &reg, &err));
+    OK(cpuu_reg_values_of(reg, "a", &values, &err));
+    ck_assert_uint_eq(values.count, 2);
+    ck_assert_uint_eq(values.items[0].size, 0);
+    cpuu_reg_values_free(&values);
+    cpuu_reg_close(reg);
+    refused(HEAD "[HKEY_CURRENT_USER\\a]\n\"w\"=\"y\"\n", CPUU_E_UNSUPPORTED);
+    refused(HEAD "[-HKEY_CURRENT_USER\\a]\n", CPUU_E_UNSUPPORTED);
+    OK(edit_text(HEAD "[HKEY_CURRENT_USER\\b]\n\"w\"=\"y\"\n", &err));
+}
+END_TEST
+
+START_TEST(the_newest_version_is_taken_without_layers)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    make_hive(5, SOME);
+    set_minor(6);
+    OK(edit_text(HEAD "[HKEY_CURRENT_USER\\Software\\b]\n\"v\"=\"x\"\n", &err));
+    cpuu_buf b = slurp(path);
+    b.data[144] |= 2;
+    hive_checksum(b.data);
+    spit(path, b.data, b.size);
+    cpuu_buf_free(&b);
+    ck_assert_int_eq(open_only(&err), CPUU_E_UNSUPPORTED);
+}
+END_TEST
+
 /* 8 n * n / 2 bytes of lists are left behind: 2^29 at n = 11585. */
 START_TEST(too_many_keys_at_once_are_refused)
 {
@@ -1147,7 +1190,7 @@ START_TEST(a_damaged_base_block_is_refused)
         uint32_t value;
         cpuu_rc rc;
     } bad[] = {{20, 2, CPUU_E_UNSUPPORTED}, {24, 2, CPUU_E_UNSUPPORTED},
-               {24, 6, CPUU_E_UNSUPPORTED}, {28, 1, CPUU_E_UNSUPPORTED},
+               {24, 7, CPUU_E_UNSUPPORTED}, {28, 1, CPUU_E_UNSUPPORTED},
                {32, 0, CPUU_E_UNSUPPORTED}, {36, 0xfffffff8, CPUU_E_FORMAT},
                {36, 33, CPUU_E_FORMAT}, {40, 0, CPUU_E_FORMAT}, {40, 8192 * 8, CPUU_E_FORMAT},
                {40, 4097, CPUU_E_FORMAT}, {40, 0xfffff000, CPUU_E_FORMAT}, {4096, 0, CPUU_E_FORMAT},
@@ -1664,6 +1707,8 @@ int main(void)
     tcase_add_loop_test(t, profiles_become_hives, 0, 4);
     tcase_add_test(t, key_names_outside_ascii_are_left_alone);
     tcase_add_test(t, values_that_need_segments_are_left_alone);
+    tcase_add_test(t, a_value_that_is_not_set_is_read_and_left_alone);
+    tcase_add_test(t, the_newest_version_is_taken_without_layers);
     tcase_add_test(t, too_many_keys_at_once_are_refused);
     tcase_add_test(t, keys_are_put_where_windows_looks_for_them);
     tcase_add_test(t, a_flipped_bit_is_noticed_where_it_matters);
