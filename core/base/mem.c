@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 void *cpuu_calloc(size_t n, size_t size)
 {
@@ -23,6 +26,13 @@ void *cpuu_realloc(void *p, size_t n)
 void cpuu_free(void *p)
 {
     free(p);
+}
+
+void cpuu_mem_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void *cpuu_memdup(const void *p, size_t n)

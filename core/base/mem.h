@@ -22,6 +22,8 @@ char *cpuu_vasprintf(const char *fmt, va_list ap) __attribute__((format(printf, 
 /* Grows an array geometrically so that it has room for one more element: on success *array has
  * space for *count + 1 elements. *cap counts elements. The array stays valid on failure. */
 bool cpuu_grow(void *array, size_t *cap, size_t count, size_t elem_size);
+/* Gives what was freed back to the system, where the C library keeps it: before much is needed. */
+void cpuu_mem_trim(void);
 /* Overwrites and frees a secret. */
 void cpuu_free_secret(char *s);
 

@@ -139,6 +139,7 @@ static cpuu_rc write_changed(const hivefile *f, const change *c, const cpuu_repl
     cpuu_fault_step(r->points->write);
     if (cpuu_fault_fail("write"))
         return cpuu_fail_errno(err, ENOSPC, "cannot write '%s'", f->path);
+    cpuu_mem_trim(); /* libhivex has a hive of its own meanwhile */
     cpuu_rc rc = cpuu_hive_change(&f->image, c->from, c->to, r->fd, err);
     if (rc == CPUU_OK || rc == CPUU_E_NOMEM)
         return rc;

@@ -16,6 +16,7 @@
 #include <hivex.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -286,6 +287,30 @@ START_TEST(a_replaced_hive_keeps_who_owns_it)
     char value[8];
     ck_assert(!attr || (getxattr(path, "user.cpuu-test", value, 8) == 4 &&
                         memcmp(value, "kept", 4) == 0));
+}
+END_TEST
+
+/* What libhivex writes to is not yet as read-only as what it replaces. */
+START_TEST(a_hive_that_its_owner_may_only_read_is_replaced)
+{
+    cpuu_error err = CPUU_ERROR_INIT;
+    struct stat st;
+    make_hive(5, SOME);
+    bool root = geteuid() == 0;
+    if (root)
+        ck_assert(chown(dir, 65534, getegid()) == 0 && chown(path, 65534, getegid()) == 0);
+    ck_assert_int_eq(chmod(path, 0400), 0);
+    if (root)
+        ck_assert(seteuid(65534) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
+    cpuu_rc rc = edit_text(CHANGE, &err);
+    if (root)
+        ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_msg(rc == CPUU_OK, "%s", err.text);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 07777, 0400);
+    char *s = dump();
+    ck_assert_str_eq(s, CHANGED);
+    free(s);
 }
 END_TEST
 
@@ -1698,6 +1723,7 @@ int main(void)
     tcase_add_test(t, the_object_goes_on_with_the_new_file);
     tcase_add_test(t, a_second_change_goes_by_the_order_of_the_file);
     tcase_add_test(t, a_replaced_hive_keeps_who_owns_it);
+    tcase_add_test(t, a_hive_that_its_owner_may_only_read_is_replaced);
     tcase_add_test(t, a_replaced_hive_inherits_no_rights);
     tcase_add_loop_test(t, reglookup_sees_just_the_edits_in_real_hives, 0, 2);
     tcase_add_test(t, regfexport_reads_what_was_written);
