@@ -14,10 +14,12 @@
 #include <string.h>
 
 /* Rows of a streamed query held at a time: few at first, more while they are small. */
-#define FIRST_PAGE 32u
+#define FIRST_PAGE   64u
 #define LARGEST_PAGE 1024u
-#define PAGE_GROWS   (1u << 20) /* bytes: below this the next page is twice as long, ... */
+#define PAGE_GROWS   (1u << 20) /* bytes: below this the next page is four times as long, ... */
 #define PAGE_SHRINKS (4u << 20) /* ... above this half as long */
+#define PAGE_PARTS   4u         /* read side by side */
+#define LEAST_PART   128u       /* rows */
 
 static cpuu_rc fetch_failed(cpuu_fetch *f, cpuu_rc rc, const char *why)
 {
@@ -747,6 +749,126 @@ static bool must_write_first(cpuu_run *run, const cpuu_query *q)
     return false;
 }
 
+/* An empty page in place of the last one; rows handed out from that are no longer valid. */
+static cpuu_rc new_page(cpuu_rows *r, size_t start, cpuu_error *err)
+{
+    cpuu_fetch *old = r->page;
+    if (old->count && old->arena.used < PAGE_GROWS)
+        r->page_size = r->page_size < LARGEST_PAGE / 4 ? r->page_size * 4 : LARGEST_PAGE;
+    else if (old->arena.used > PAGE_SHRINKS && r->page_size > 1)
+        r->page_size /= 2;
+    cpuu_fetch *fresh = fetch_new(old->feature, &old->q);
+    if (!fresh)
+        return cpuu_nomem(err);
+    fetch_free(old);
+    cpuu_arena_free(&r->arena);
+    r->page = fresh;
+    r->page_start = start;
+    fresh->box = r->fetch->box;
+    fresh->is_target = r->fetch->is_target;
+    return CPUU_OK;
+}
+
+/* The ids were listed in the order of the table, so its rows are taken from there. */
+static size_t page_ops(const cpuu_rows *r, cpuu_blob *ids, cpuu_mail_op *ops)
+{
+    const size_t left = r->fetch->count - r->page_start;
+    const uint32_t n = left < r->page_size ? (uint32_t)left : r->page_size;
+    const uint32_t part = n / PAGE_PARTS < LEAST_PART ? n : (n + PAGE_PARTS - 1) / PAGE_PARTS;
+    size_t n_ops = 0;
+    for (uint32_t i = 0; i < n; i++)
+        ids[i] = r->fetch->rows[r->page_start + i].id;
+    for (uint32_t i = 0; i < n; i += part) {
+        cpuu_mail_op *op = &ops[n_ops++];
+        *op = read_op(r->page);
+        op->on_row = NULL;
+        op->ids = ids + i;
+        op->n_ids = n - i < part ? n - i : part;
+        op->in_table = true;
+        op->first_row = (uint32_t)r->page_start + i;
+    }
+    return n_ops;
+}
+
+static cpuu_rc take_page(cpuu_fetch *f, cpuu_mail_op *ops, size_t n, cpuu_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (ops[i].rc < 0)
+            return cpuu_fail(err, ops[i].rc, "%s", ops[i].error.text);
+        for (size_t k = 0; k < ops[i].rows.count; k++) {
+            cpuu_rc rc = add_row(f, &ops[i].rows.items[k]);
+            if (rc < 0)
+                return cpuu_fail(err, rc, "a page of rows is too large");
+        }
+        cpuu_mail_op_clear(&ops[i]);
+    }
+    return CPUU_OK;
+}
+
+static cpuu_rc prepare_page(cpuu_rows *r, size_t start, cpuu_error *err)
+{
+    cpuu_rc rc = new_page(r, start, err);
+    if (rc == CPUU_OK)
+        rc = fetch_columns(r->run->s, r->page, err);
+    if (rc == CPUU_OK && r->page->done)
+        rc = cpuu_fail(err, r->page->rc, "%s", r->page->problem);
+    return rc;
+}
+
+/* Reads the pages that were prepared in one set; the error is that of the first one that cannot be
+ * read, and does not keep the others from being read. */
+static cpuu_rc load_pages(cpuu_rows *const *list, size_t n, cpuu_error *err)
+{
+    cpuu_mail_op *ops = cpuu_calloc(n * PAGE_PARTS, sizeof(*ops));
+    cpuu_blob *ids = cpuu_calloc(n * LARGEST_PAGE, sizeof(*ids));
+    size_t *ends = cpuu_calloc(n, sizeof(*ends)), n_ops = 0;
+    cpuu_rc rc = ops && ids && ends ? CPUU_OK : cpuu_nomem(err);
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
+        n_ops += page_ops(list[i], ids + i * LARGEST_PAGE, ops + n_ops);
+        ends[i] = n_ops;
+    }
+    if (rc == CPUU_OK)
+        rc = cpuu_mail_run(list[0]->run->w->mail, ops, n_ops, err);
+    const bool read = rc == CPUU_OK;
+    for (size_t i = 0; i < n && read; i++) {
+        const size_t begin = i ? ends[i - 1] : 0;
+        cpuu_error why = CPUU_ERROR_INIT;
+        if (take_page(list[i]->page, ops + begin, ends[i] - begin, &why) < 0 && rc == CPUU_OK) {
+            rc = why.rc;
+            if (err)
+                *err = why;
+        }
+    }
+    for (size_t i = 0; i < n_ops; i++)
+        cpuu_mail_op_clear(&ops[i]);
+    cpuu_free(ops);
+    cpuu_free(ids);
+    cpuu_free(ends);
+    return rc;
+}
+
+/* The first pages of all streams of a set. What cannot be read stays empty: whoever asks for its rows
+ * tries again, and learns why. */
+static cpuu_rc load_first(cpuu_rows *const *rows, uint32_t n, cpuu_error *err)
+{
+    cpuu_rows **list = cpuu_calloc(n, sizeof(*list));
+    cpuu_error why = CPUU_ERROR_INIT;
+    size_t count = 0;
+    cpuu_rc rc = list ? CPUU_OK : cpuu_nomem(err);
+    for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
+        if (!rows[i]->page || rows[i]->fetch->rc < 0 || rows[i]->fetch->count == 0)
+            continue;
+        if (prepare_page(rows[i], 0, &why) == CPUU_OK)
+            list[count++] = rows[i];
+    }
+    if (rc == CPUU_OK && count)
+        rc = load_pages(list, count, &why);
+    cpuu_free(list);
+    if (rc != CPUU_E_NOMEM && rc != CPUU_E_STOP)
+        return CPUU_OK;
+    return cpuu_fail(err, rc, "%s", why.text);
+}
+
 cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, uint32_t n,
                                     cpuu_rows **out)
 {
@@ -780,6 +902,8 @@ cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, ui
     if (rc == CPUU_OK)
         rc = run_queries(run, out, n, &err);
     if (rc == CPUU_OK)
+        rc = load_first(out, n, &err);
+    if (rc == CPUU_OK)
         return cpuu_run_beat(run);
     for (uint32_t i = 0; i < n; i++) {
         cpuu_service_rows_close(out[i]);
@@ -802,51 +926,6 @@ static const cpuu_value *feature_values(cpuu_rows *r, const cpuu_fetch *f, const
     return values;
 }
 
-/* An empty page in place of the last one; rows handed out from that are no longer valid. */
-static cpuu_rc new_page(cpuu_rows *r, size_t start, cpuu_error *err)
-{
-    cpuu_fetch *old = r->page;
-    if (old->count && old->arena.used < PAGE_GROWS && r->page_size < LARGEST_PAGE)
-        r->page_size *= 2;
-    else if (old->arena.used > PAGE_SHRINKS && r->page_size > 1)
-        r->page_size /= 2;
-    cpuu_fetch *fresh = fetch_new(old->feature, &old->q);
-    if (!fresh)
-        return cpuu_nomem(err);
-    fetch_free(old);
-    cpuu_arena_free(&r->arena);
-    r->page = fresh;
-    r->page_start = start;
-    fresh->box = r->fetch->box;
-    fresh->is_target = r->fetch->is_target;
-    return CPUU_OK;
-}
-
-/* Reads the page of a streamed query that starts at `start`. */
-static cpuu_rc load_page(cpuu_rows *r, size_t start, cpuu_error *err)
-{
-    cpuu_blob ids[LARGEST_PAGE];
-    uint32_t n = 0;
-    cpuu_rc rc = new_page(r, start, err);
-    if (rc < 0)
-        return rc;
-    for (size_t i = start; i < r->fetch->count && n < r->page_size; i++)
-        ids[n++] = r->fetch->rows[i].id;
-    cpuu_fetch *f = r->page;
-    rc = fetch_columns(r->run->s, f, err);
-    if (rc < 0 || f->done)
-        return rc < 0 ? rc : cpuu_fail(err, f->rc, "%s", f->problem);
-    cpuu_mail_op op = read_op(f);
-    op.ids = ids;
-    op.n_ids = n;
-    op.filter = NULL;
-    rc = cpuu_mail_run(r->run->w->mail, &op, 1, err);
-    if (rc == CPUU_OK && op.rc < 0)
-        rc = cpuu_fail(err, op.rc, "%s", op.error.text);
-    cpuu_mail_op_clear(&op);
-    return rc;
-}
-
 static cpuu_rc find_row(cpuu_rows *r, uint32_t index, cpuu_fetch **f, size_t *at, cpuu_error *err)
 {
     *f = r->fetch;
@@ -856,8 +935,11 @@ static cpuu_rc find_row(cpuu_rows *r, uint32_t index, cpuu_fetch **f, size_t *at
     if (!r->page)
         return CPUU_OK;
     cpuu_rc rc = CPUU_OK;
-    if (index < r->page_start || index >= r->page_start + r->page->count)
-        rc = load_page(r, index, err);
+    if (index < r->page_start || index >= r->page_start + r->page->count) {
+        rc = prepare_page(r, index, err);
+        if (rc == CPUU_OK)
+            rc = load_pages(&r, 1, err);
+    }
     *f = r->page;
     *at = index - r->page_start;
     if (rc == CPUU_OK && *at >= r->page->count)

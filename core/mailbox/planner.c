@@ -261,6 +261,12 @@ static bool eligible(const cpuu_unit *u, const cpuu_lane *lane)
     return !tied_elsewhere(u, lane) && !key_busy(lane->box, lane, u->key);
 }
 
+/* Ranges of one table are read side by side, each in a request of its own. */
+static bool only_as_tail(const cpuu_unit *u)
+{
+    return u->cls->tail || (u->cls->paged && u->work->is_range);
+}
+
 /* What goes last and takes all the room that is left: a stream, or the table with most to come. */
 static cpuu_unit *choose_tail(const cpuu_lane *lane)
 {
@@ -294,7 +300,8 @@ static uint32_t even_share(const cpuu_lane *lane, const cpuu_unit *tail, uint32_
         uint64_t taken = 0;
         uint32_t n = 0;
         for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
-            if (u == tail || !u->cls->paged || !is_known(u) || !eligible(u, lane))
+            if (u == tail || !u->cls->paged || only_as_tail(u) || !is_known(u) ||
+                !eligible(u, lane))
                 continue;
             if (cpuu_read_bytes_left(u->work) <= share)
                 taken += cpuu_read_bytes_left(u->work);
@@ -315,7 +322,7 @@ static void share_out(cpuu_lane *lane, const cpuu_unit *tail, uint32_t room)
 {
     uint32_t n = 0, fresh = 0;
     for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
-        if (u == tail || !u->cls->paged || !eligible(u, lane))
+        if (u == tail || !u->cls->paged || only_as_tail(u) || !eligible(u, lane))
             continue;
         n++;
         fresh += !is_known(u);
@@ -339,7 +346,7 @@ static void pack_reads(cpuu_lane *lane)
     share_out(lane, tail, mine);
     for (cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = next) {
         next = u->next;
-        if (u == tail || u->cls->tail || u->cls->alone || !eligible(u, lane))
+        if (u == tail || only_as_tail(u) || u->cls->alone || !eligible(u, lane))
             continue;
         if (!batch_take(lane, u, limit, mine))
             break;
@@ -347,6 +354,7 @@ static void pack_reads(cpuu_lane *lane)
             return;
     }
     b->share = b->fresh_share = 0;
+    b->chain_out = CPUU_CHAIN_ROP_OUT;
     if (!tail || (b->n_units && lane->shrink >= 2))
         return;
     b->chain = batch_take(lane, tail, CPUU_MAX_PAYLOAD, UINT32_MAX);
@@ -770,7 +778,7 @@ static void send_batch(cpuu_lane *lane)
     lane->call.body = b->body.data;
     lane->call.body_size = b->body.size;
     lane->call.chain = b->chain;
-    lane->call.max_rop_out = b->chain ? CPUU_CHAIN_ROP_OUT : 0;
+    lane->call.max_rop_out = b->chain ? b->chain_out : 0;
     lane->call.on_done = call_done;
     lane->call.user = lane;
     if (b->writes)
@@ -843,7 +851,7 @@ static uint32_t backlog(const cpuu_mailbox *box)
         if (u->key && u->key == key)
             continue;
         key = u->key;
-        if (u->cls->tail || u->cls->alone)
+        if (only_as_tail(u) || u->cls->alone)
             n++;
         cost += u->cls->writes ? u->cost : 0;
         answers += u->cls->writes || u->cls->paged ? 0 : u->expected;

@@ -54,6 +54,7 @@ struct cpuu_batch {
     uint32_t expected; /* bytes of answers */
     uint32_t share;    /* while filling: what one table may take; 0 = the rest, chained */
     uint32_t fresh_share; /* the same, of a table that was not seen yet */
+    uint32_t chain_out; /* bytes all payloads of a chain may take */
     bool writes, chain;
     bool full; /* out of slots, or memory */
 };
@@ -126,6 +127,7 @@ struct cpuu_mailbox {
     bool inbox_ok, views_ok;
     bool packed; /* QueryRows of chained requests: see read.c */
     unsigned packing_tries;
+    uint32_t range_row, range_columns; /* bytes of a row seen last in a range; of that many columns */
     cpuu_ids ids;
     uint64_t folder_ids[13];
     uint16_t replid; /* of the logon, and what it stands for */
@@ -198,6 +200,7 @@ struct cpuu_work {
     bool is_table, end;
     bool unfiltered; /* the server cannot restrict by class: the rows just read are of no use */
     bool own_filter; /* all rows are read, with their class, and chosen here */
+    bool is_range;      /* rows of a table, for objects whose ids are known */
     unsigned restarts;  /* of the table, from its first row */
     cpuu_lane *held_lane;
     uint32_t held_generation, held_table, held_folder;

@@ -27,6 +27,7 @@
 #define VALUE_GUESS   96u /* the same when objects are read one by one */
 #define MAX_ROWS      0x7fff
 #define AGAIN_BYTES   1500u /* expected size of a value that was cut */
+#define PAYLOAD       0x8008u
 #define MAX_RESTARTS  20u   /* of a table that cannot be entered in the middle */
 #define ALL_BYTES     3000u /* and of an object's properties together */
 
@@ -546,6 +547,21 @@ static uint8_t table_open(cpuu_unit *u, cpuu_batch *b)
     return table;
 }
 
+static uint32_t range_left(const cpuu_work *w)
+{
+    const uint32_t end = w->op->first_row + w->op->n_ids;
+    return w->pos < end ? end - w->pos : 0;
+}
+
+/* A chain repeats QueryRows with its count, past the end of the range: only its size stops it. */
+static uint32_t range_bytes(const cpuu_work *w)
+{
+    const bool seen = w->box->range_columns == w->n_columns;
+    const uint64_t row = seen ? w->box->range_row : guess_row(w);
+    const uint64_t bytes = row * range_left(w) + 2u * PAYLOAD;
+    return bytes < CPUU_CHAIN_ROP_OUT ? (uint32_t)bytes : CPUU_CHAIN_ROP_OUT;
+}
+
 static void table_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
 {
     cpuu_work *w = u->work;
@@ -562,6 +578,10 @@ static void table_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     uint32_t room = w->row_bytes ? b->share : b->fresh_share;
     uint32_t count = room ? room / guess_row(w) : MAX_ROWS;
     count = count < 2 ? 2 : count > MAX_ROWS ? MAX_ROWS : count;
+    if (w->is_range) {
+        count = count < range_left(w) ? count : range_left(w);
+        b->chain_out = range_bytes(w);
+    }
     if (lane->shrink >= 5)
         count = 1;
     cpuu_rop_query_rows(&b->body, table, (uint16_t)count, !b->share && w->box->packed);
@@ -614,6 +634,37 @@ static void note_cut(cpuu_work *w, cpuu_read_row *row, size_t index)
     queue_unit(w, &props_class, index, 40 + n * AGAIN_BYTES);
 }
 
+static void copy_cells(cpuu_work *w, cpuu_read_row *row, const cpuu_rop_answer *a,
+                       const cpuu_cell *cells)
+{
+    for (uint32_t i = 0; i < row->n_values && !cpuu_work_failed(w); i++) {
+        cpuu_value v = cpuu_cell_value(&cells[w->n_id_columns + i], &a->bytes);
+        set_value(w, &row->values[i], v.tag, v.data, v.size);
+    }
+}
+
+/* The object this row is of, most likely the `guess`-th. NULL: none that was asked for. */
+static cpuu_read_row *range_row(const cpuu_work *w, size_t guess, uint64_t mid)
+{
+    for (size_t i = 0; i < w->n_rows; i++) {
+        cpuu_read_row *row = &w->rows[(guess + i) % w->n_rows];
+        if (row->mid == mid)
+            return row->values ? NULL : row;
+    }
+    return NULL;
+}
+
+static void add_range_row(cpuu_work *w, const cpuu_rop_answer *a, uint32_t index)
+{
+    const cpuu_cell *cells = a->cells + (size_t)index * w->n_columns;
+    cpuu_value id = cpuu_cell_value(&cells[0], &a->bytes);
+    cpuu_read_row *row = NULL;
+    if (id.size == 8)
+        row = range_row(w, w->pos + index - w->op->first_row, cpuu_le64(id.data));
+    if (row && make_values(w, row, w->n_columns - w->n_id_columns))
+        copy_cells(w, row, a, cells);
+}
+
 static void add_row(cpuu_work *w, const cpuu_rop_answer *a, size_t first)
 {
     const cpuu_cell *cells = a->cells + first;
@@ -637,12 +688,7 @@ static void add_row(cpuu_work *w, const cpuu_rop_answer *a, size_t first)
         row->fid = number;
         row->mid = parent.size == 8 ? cpuu_le64(parent.data) : 0;
     }
-    for (uint32_t i = 0; i < row->n_values; i++) {
-        cpuu_value v = cpuu_cell_value(&cells[w->n_id_columns + i], &a->bytes);
-        set_value(w, &row->values[i], v.tag, v.data, v.size);
-        if (cpuu_work_failed(w))
-            return;
-    }
+    copy_cells(w, row, a, cells);
 }
 
 /* The class begins with what was asked for, without regard to case, as in the restriction. */
@@ -659,13 +705,20 @@ static bool passes(const cpuu_work *w, const cpuu_rop_answer *a, size_t first)
 static void rows_answer(cpuu_unit *u, const cpuu_rop_answer *a)
 {
     cpuu_work *w = u->work;
-    for (uint32_t i = 0; i < a->count && !cpuu_work_failed(w); i++)
-        if (passes(w, a, (size_t)i * w->n_columns))
+    for (uint32_t i = 0; i < a->count && !cpuu_work_failed(w); i++) {
+        if (w->is_range)
+            add_range_row(w, a, i);
+        else if (passes(w, a, (size_t)i * w->n_columns))
             add_row(w, a, (size_t)i * w->n_columns);
+    }
     w->pos += a->count;
     if (a->count)
         w->row_bytes = (uint32_t)(a->bytes.size / a->count) + w->n_columns;
-    if (a->origin == 2 || a->count == 0)
+    if (a->count && w->is_range) {
+        w->box->range_row = w->row_bytes;
+        w->box->range_columns = w->n_columns;
+    }
+    if (a->origin == 2 || a->count == 0 || (w->is_range && range_left(w) == 0))
         w->end = true;
 }
 
@@ -699,8 +752,10 @@ static void queue_page(cpuu_work *w);
 /* What the new rows still need: their property lists, or the values that were cut. */
 static void scan_rows(cpuu_work *w)
 {
+    if (w->is_range && !w->end)
+        return;
     for (; w->scanned < w->n_rows && !cpuu_work_failed(w); w->scanned++) {
-        if (w->op->n_tags == 0 && !is_short_table(w))
+        if ((w->op->n_tags == 0 && !is_short_table(w)) || !w->rows[w->scanned].values)
             queue_object(w, w->scanned);
         else
             note_cut(w, &w->rows[w->scanned], w->scanned);
@@ -742,6 +797,10 @@ static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
     }
     w->held_lane = lane;
     w->held_generation = lane->generation;
+    if (w->unfiltered && w->is_range) { /* whose rows are elsewhere then: object by object */
+        w->unfiltered = false;
+        w->end = true;
+    }
     if (w->end || w->unfiltered || cpuu_work_failed(w)) {
         cpuu_lane_release_later(lane, w->held_table);
         cpuu_lane_release_later(lane, w->held_folder);
@@ -755,7 +814,7 @@ static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
     if (w->ahead && w->op->rows.arena.used > CPUU_AHEAD_BYTES)
         cpuu_work_fail(w, CPUU_E_TOOBIG, "too much to read ahead of time");
     scan_rows(w);
-    if (!w->end && !cpuu_work_failed(w) && !w->op->on_row && !is_short_table(w))
+    if (!w->end && !cpuu_work_failed(w) && (w->is_range || !w->op->on_row) && !is_short_table(w))
         queue_page(w); /* rows are collected anyway: no need to wait for their values */
     cpuu_unit_done(u);
 }
@@ -1001,6 +1060,17 @@ static bool make_columns(cpuu_work *w)
     return true;
 }
 
+/* Whether the ids are all of one folder, whose table then has their rows. */
+static bool can_be_range(const cpuu_work *w)
+{
+    if (!w->op->in_table || !w->op->n_tags || !is_message(w) || w->n_rows < 2)
+        return false;
+    for (size_t i = 0; i < w->n_rows; i++)
+        if (w->rows[i].rc < 0 || w->rows[i].fid != w->rows[0].fid)
+            return false;
+    return true;
+}
+
 static void start_ids(cpuu_work *w)
 {
     const cpuu_mail_op *op = w->op;
@@ -1013,9 +1083,16 @@ static void start_ids(cpuu_work *w)
         if (cpuu_ids_from_eid(&w->box->ids, op->ids[i], &row->fid, is_message(w) ? &row->mid : NULL,
                               ltid) != CPUU_ID_OK)
             row->rc = CPUU_E_NOTFOUND;
-        else
-            queue_object(w, w->n_rows - 1);
     }
+    w->is_range = can_be_range(w);
+    if (w->is_range) {
+        w->fid = w->rows[0].fid;
+        w->pos = op->first_row;
+        queue_page(w);
+    }
+    for (size_t i = 0; i < w->n_rows && !w->is_range; i++)
+        if (w->rows[i].rc == CPUU_OK)
+            queue_object(w, i);
 }
 
 static void start_single(cpuu_work *w)

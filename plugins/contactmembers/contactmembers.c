@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PORTION       512u         /* contacts changed in one set */
+#define PORTION       2048u        /* contacts looked at in one set */
+#define FOLDER_SET    16u          /* folders opened in one set */
 #define LIST_PORTION  64u          /* lists in one set, ... */
 #define LIST_BYTES    (2u << 20)   /* ... or so many bytes of them */
 #define VALUE_MAX     (16u << 20)  /* bytes of one list */
@@ -172,10 +173,9 @@ static cpuu_rc read_folders(job *j)
 
 typedef cpuu_rc (*row_fn)(job *j, folder *f, const cpuu_row *row);
 
-static cpuu_rc each_row(job *j, folder *f, const cpuu_query *q, row_fn fn)
+static cpuu_rc each_row(job *j, folder *f, cpuu_rows *rows, row_fn fn)
 {
-    cpuu_rows *rows = NULL;
-    cpuu_rc rc = j->host->read(j->run, q, 1, &rows);
+    cpuu_rc rc = CPUU_OK;
     for (uint32_t i = 0; rc == CPUU_OK; i++) {
         cpuu_row row = {.size = sizeof(row)};
         rc = j->host->rows(rows, i, &row);
@@ -189,15 +189,51 @@ static cpuu_rc each_row(job *j, folder *f, const cpuu_query *q, row_fn fn)
         else if (rc == CPUU_OK && row.rc != CPUU_E_NOTFOUND) /* gone meanwhile: somebody deleted it */
             rc = j->host->fail(j->run, row.rc, "read a contact", f->name);
     }
-    j->host->rows_close(rows);
     return rc == CPUU_END ? CPUU_OK : rc;
 }
 
-static cpuu_query query_of(const folder *f, uint32_t side, const uint32_t *tags, uint32_t n)
+static bool has_any(const folder *f)
+{
+    (void)f;
+    return true;
+}
+
+/* All rows of the folders that `wanted` picks, folder by folder. They are opened several at a time:
+ * most are small, and each on its own would cost as many round trips as a large one. */
+static cpuu_rc each_folder(job *j, folders *all, const cpuu_query *like,
+                           bool (*wanted)(const folder *f), row_fn fn)
+{
+    cpuu_query queries[FOLDER_SET];
+    cpuu_rows *rows[FOLDER_SET];
+    folder *set[FOLDER_SET];
+    cpuu_rc rc = CPUU_OK;
+    for (uint32_t at = 0; rc == CPUU_OK && at < all->count;) {
+        uint32_t n = 0;
+        for (; at < all->count && n < FOLDER_SET; at++) {
+            if (!wanted(&all->items[at]))
+                continue;
+            set[n] = &all->items[at];
+            queries[n] = *like;
+            queries[n].folder = set[n]->id;
+            queries[n].filter = like->filter && !set[n]->has_linked ? like->filter : NULL;
+            n++;
+        }
+        if (n == 0)
+            break;
+        rc = j->host->read(j->run, queries, n, rows);
+        for (uint32_t i = 0; i < n; i++) {
+            if (rc == CPUU_OK)
+                rc = each_row(j, set[i], rows[i], fn);
+            j->host->rows_close(rows[i]);
+        }
+    }
+    return rc;
+}
+
+static cpuu_query query_of(uint32_t side, const uint32_t *tags, uint32_t n)
 {
     return (cpuu_query){.size = sizeof(cpuu_query), .side = side, .what = CPUU_ITEMS,
-                        .role = CPUU_ROLE_NONE, .flags = CPUU_STREAM, .n_tags = n, .tags = tags,
-                        .folder = f->id};
+                        .role = CPUU_ROLE_NONE, .flags = CPUU_STREAM, .n_tags = n, .tags = tags};
 }
 
 /* ---- first pass: addresses --------------------------------------------------------------------- */
@@ -252,16 +288,13 @@ static cpuu_rc take_contact(job *j, folder *f, const cpuu_row *row)
 static cpuu_rc first_pass(job *j)
 {
     uint32_t tags[N_CONTACT_COLUMNS];
-    cpuu_rc rc = CPUU_OK;
     memcpy(tags, cm_contact_tags, sizeof(cm_contact_tags));
     tags[C_LINKED] = CPUU_NAMED(CM_LINKED, 0x0102);
     tags[C_CLASS] = TAG_CLASS;
     tags[C_NAME] = TAG_NAME;
     tags[C_KEY] = TAG_SEARCH_KEY;
-    for (uint32_t i = 0; rc == CPUU_OK && i < j->target.count; i++) {
-        cpuu_query q = query_of(&j->target.items[i], CPUU_TARGET, tags, N_CONTACT_COLUMNS);
-        rc = each_row(j, &j->target.items[i], &q, take_contact);
-    }
+    const cpuu_query q = query_of(CPUU_TARGET, tags, N_CONTACT_COLUMNS);
+    cpuu_rc rc = each_folder(j, &j->target, &q, has_any, take_contact);
     return rc == CPUU_OK ? flush_contacts(j) : rc;
 }
 
@@ -299,14 +332,11 @@ static cpuu_rc map_folders(job *j)
 static cpuu_rc read_source(job *j)
 {
     static const uint32_t tags[] = {TAG_CLASS, TAG_SEARCH_KEY};
+    cpuu_query q = query_of(CPUU_SOURCE, tags, 2);
     cpuu_rc rc = map_folders(j);
     j->source_read = true;
-    for (uint32_t i = 0; rc == CPUU_OK && i < j->source.count; i++) {
-        cpuu_query q = query_of(&j->source.items[i], CPUU_SOURCE, tags, 2);
-        q.flags = 0; /* two short columns: the table itself has them */
-        rc = each_row(j, &j->source.items[i], &q, take_source_message);
-    }
-    return rc;
+    q.flags = 0; /* two short columns: the table itself has them */
+    return rc == CPUU_OK ? each_folder(j, &j->source, &q, has_any, take_source_message) : rc;
 }
 
 /* ---- second pass: lists and linked contacts ---------------------------------------------------- */
@@ -602,16 +632,16 @@ static cpuu_rc take_list(job *j, folder *f, const cpuu_row *row)
     return j->n_lists == LIST_PORTION || j->list_pool.used > LIST_BYTES ? flush_lists(j) : CPUU_OK;
 }
 
+static bool has_lists(const folder *f)
+{
+    return f->has_lists || f->has_linked;
+}
+
 static cpuu_rc second_pass(job *j)
 {
-    cpuu_rc rc = CPUU_OK;
-    for (uint32_t i = 0; rc == CPUU_OK && i < j->target.count; i++) {
-        folder *f = &j->target.items[i];
-        cpuu_query q = query_of(f, CPUU_TARGET, list_tags, N_LIST_COLUMNS);
-        q.filter = f->has_linked ? NULL : LIST_CLASS;
-        if (f->has_lists || f->has_linked)
-            rc = each_row(j, f, &q, take_list);
-    }
+    cpuu_query q = query_of(CPUU_TARGET, list_tags, N_LIST_COLUMNS);
+    q.filter = LIST_CLASS; /* but all rows of a folder with linked contacts */
+    cpuu_rc rc = each_folder(j, &j->target, &q, has_lists, take_list);
     return rc == CPUU_OK ? flush_lists(j) : rc;
 }
 
