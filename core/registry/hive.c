@@ -401,7 +401,7 @@ static cpuu_rc commit(hive_h *h, int fd, cpuu_error *err)
 cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_key *from, const cpuu_key *to,
                          int fd, cpuu_error *err)
 {
-    hive_h *h;
+    hive_h *h = NULL;
     cpuu_rc rc = open_image(image, &h, err);
     if (rc != CPUU_OK)
         return rc;
