@@ -492,7 +492,7 @@ static uint32_t guess_row(const cpuu_work *w)
         uint32_t fixed = cpuu_prop_fixed_size(CPUU_TAG_TYPE(w->columns[i]));
         bytes += fixed ? fixed : ROW_GUESS;
     }
-    if (w->pos >= ROWS_TO_TRUST)
+    if (w->row_bytes && w->pos >= ROWS_TO_TRUST)
         return w->row_bytes + w->row_bytes / 4;
     return w->row_bytes > bytes / 2 ? w->row_bytes : bytes;
 }
