@@ -118,7 +118,7 @@ static cpuu_rc each_block(int fd, size_t size,
                           bool (*look)(void *with, size_t at, const uint8_t *p, size_t n),
                           void *with, bool *same, cpuu_error *err)
 {
-    uint8_t block[16 * CPUU_HIVE_PAGE];
+    uint8_t block[32 * CPUU_HIVE_PAGE];
     size_t at = 0;
     for (;;) {
         ssize_t n = read_block(fd, block, sizeof(block), at);
