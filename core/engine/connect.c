@@ -93,10 +93,11 @@ static cpuu_rc account_dn(cpuu_job *job, bool target, const char *smtp, const ch
     if (!*known) {
         cpuu_autodiscover_result r = {0};
         cpuu_rc rc = discover(job, target, user, &r, err);
-        if (rc == CPUU_E_NOTFOUND) /* a sign-in name that is no address: try as the mailbox itself */
-            return CPUU_OK;
-        if (rc != CPUU_OK)
+        if (rc == CPUU_E_AUTH || rc == CPUU_E_STOP || rc == CPUU_E_NOMEM)
             return rc;
+        if (rc != CPUU_OK) /* no address, or an account without a mailbox, of which servers say in many
+                            * ways that they know nothing: try as the mailbox itself */
+            return CPUU_OK;
         *known = cpuu_arena_strdup(&e->arena, r.legacy_dn);
         cpuu_autodiscover_result_free(&r);
         if (!*known)

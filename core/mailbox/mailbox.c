@@ -172,12 +172,54 @@ void cpuu_box_logon_fill(const cpuu_mailbox *box, cpuu_buf *b, uint8_t slot)
 
 static void queue_open(cpuu_mailbox *box);
 
+/* The value of MailboxId in the URL of an endpoint; NULL when it has none. */
+static const char *mailbox_id(const char *url, size_t *n)
+{
+    static const char key[] = "MailboxId=";
+    for (const char *p = url ? strchr(url, '?') : NULL; p; p = strchr(p + 1, '&'))
+        if (cpuu_ncasecmp(p + 1, key, sizeof(key) - 1) == 0) {
+            *n = strcspn(p + sizeof(key), "&#");
+            return p + sizeof(key);
+        }
+    return NULL;
+}
+
+/* The server that a Logon names is the last part of a DN, and since Exchange 2013 a
+ * <mailboxguid>@<domain> by which the endpoint finds it ([MS-OXCROPS] 2.2.3.1.4). False when it is
+ * something else, or where we are already. */
+static bool move_to(cpuu_mailbox *box, const char *server)
+{
+    const char *url = box->url ? box->url : box->endpoint->emsmdb_url, *name = server;
+    size_t old_size, n;
+    const char *old = mailbox_id(url, &old_size);
+    for (const char *p = server; *p; p++)
+        if (cpuu_ncasecmp(p, "/cn=", 4) == 0)
+            name = p + 4;
+    n = strlen(name);
+    if (!old || box->moves == 2 || !strchr(name, '@') ||
+        name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_@")] ||
+        (n == old_size && cpuu_ncasecmp(old, name, n) == 0))
+        return false;
+    char *moved = cpuu_asprintf("%.*s%s%s", (int)(old - url), url, name, old + old_size);
+    if (!moved)
+        return false;
+    cpuu_free(box->url);
+    box->url = moved;
+    box->moves++;
+    box->moved = true;
+    return true;
+}
+
 static bool logon_failed(cpuu_mailbox *box, const cpuu_rop_answer *a, bool *again)
 {
     bool permission = a->code == 0x3f2 || a->code == 0x80070005;
     if (permission && !box->info.is_public && !box->admin_tried) {
         box->admin = !box->admin; /* servers disagree about who must ask for it: once each way */
         box->admin_tried = true;
+        *again = true;
+        return false;
+    }
+    if (a->code == 0x478 && !box->info.is_public && move_to(box, a->logon.server)) {
         *again = true;
         return false;
     }
@@ -415,11 +457,10 @@ static void queue_open(cpuu_mailbox *box)
  * host name. */
 static char *server_name(const char *url)
 {
-    static const char key[] = "MailboxId=";
-    const char *p = url ? strchr(url, '?') : NULL;
-    for (; p; p = strchr(p + 1, '&'))
-        if (cpuu_ncasecmp(p + 1, key, sizeof(key) - 1) == 0)
-            return cpuu_strndup(p + sizeof(key), strcspn(p + sizeof(key), "&#"));
+    size_t n;
+    const char *p = mailbox_id(url, &n);
+    if (p)
+        return cpuu_strndup(p, n);
     p = url ? strstr(url, "://") : NULL;
     p = p ? p + 3 : "";
     return cpuu_strndup(p, strcspn(p, ":/?#"));

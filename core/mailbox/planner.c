@@ -683,6 +683,16 @@ static bool without_riders(cpuu_lane *lane, const cpuu_error *err)
     return true;
 }
 
+/* The mailbox is on another server: a session of its own there. */
+static void lane_elsewhere(cpuu_lane *lane)
+{
+    lane->box->moved = false;
+    cpuu_session_free(lane->session);
+    lane->session = NULL;
+    context_gone(lane);
+    lane->state = CPUU_LANE_NEW;
+}
+
 static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
 {
     cpuu_error err = CPUU_ERROR_INIT;
@@ -705,6 +715,8 @@ static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
         break;
     case READ_LOGON_AGAIN:
         requeue(lane, 0);
+        if (lane->box->moved)
+            lane_elsewhere(lane);
         break;
     case READ_LOGON_FAILED:
         requeue(lane, 0);
@@ -793,7 +805,7 @@ static bool lane_session(cpuu_lane *lane, cpuu_error *err)
     if (lane->session)
         return true;
     cpuu_session_options o = {.kind = CPUU_SESSION_MAILBOX,
-                              .url = box->endpoint->emsmdb_url,
+                              .url = box->url ? box->url : box->endpoint->emsmdb_url,
                               .user_dn = box->endpoint->account_dn,
                               .name = box->name,
                               .credentials = box->endpoint->credentials,
@@ -987,5 +999,6 @@ void cpuu_box_free(cpuu_mailbox *box)
     cpuu_free(box->dn);
     cpuu_free(box->smtp);
     cpuu_free(box->name);
+    cpuu_free(box->url);
     cpuu_free(box);
 }

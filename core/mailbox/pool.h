@@ -122,6 +122,9 @@ struct cpuu_mailbox {
     const cpuu_endpoint *endpoint;
     cpuu_mailbox_info info;
     char *dn, *smtp, *name;
+    char *url;       /* of another server the Logon named; NULL = that of the endpoint */
+    unsigned moves;  /* how often one did */
+    bool moved;      /* just now: the session has to be opened there */
     cpuu_buf store_eid;
     bool writable, admin, admin_tried, known; /* known: the logon's ids and roles are here */
     bool inbox_ok, views_ok;

@@ -12,6 +12,7 @@
 #define STREAM_FROM   0x2000u /* in parts: values from this size on by stream */
 #define PART_ROOM     0x6c00u /* bytes of one part */
 #define DELETE_HARD   0x10u   /* DELETE_HARD_DELETE; neither DEL_MESSAGES nor DEL_FOLDERS */
+#define EC_COMPUTED   0x8004011Au /* the server computes the value itself: nothing is lost */
 #define TAG_RULE_ID   CPUU_TAG(0x6674, CPUU_PT_INT64)
 #define TAG_MEMBER_ID CPUU_TAG(0x6671, CPUU_PT_INT64)
 #define TAG_RIGHTS    CPUU_TAG(0x6673, CPUU_PT_INT32)
@@ -91,7 +92,7 @@ static void refused(cpuu_work *w, const cpuu_rop_answer *a)
 {
     for (size_t i = 0; i < a->n_problems; i++) {
         const cpuu_rop_problem *p = &a->problems[i];
-        if (is_computed(p->tag) || p->code == CPUU_MAPI_NOT_FOUND)
+        if (is_computed(p->tag) || p->code == CPUU_MAPI_NOT_FOUND || p->code == EC_COMPUTED)
             continue;
         w->problems = true;
         if (!cpuu_work_failed(w))

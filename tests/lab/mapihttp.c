@@ -108,6 +108,7 @@ static lab_context *new_context(const lab_request *q, bool nspi)
     c->user = q->user;
     c->org = q->org;
     c->nspi = nspi;
+    snprintf(c->mailbox, sizeof(c->mailbox), "%s", q->query_mailbox ? q->query_mailbox : "");
     LAB_GROW(q->org->contexts, q->org->contexts_cap, q->org->n_contexts);
     q->org->contexts[q->org->n_contexts++] = c;
     return c;

@@ -57,6 +57,7 @@ typedef struct lab_context { /* a session context */
     lab_user *user;
     lab_org *org;
     bool nspi, busy, gone;
+    char mailbox[100]; /* MailboxId of the URL; "" = none */
     lab_object **objects;
     size_t n_objects, objects_cap;
     uint32_t next_handle;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -80,6 +81,28 @@ static uint32_t private_logon(lab_rop *x, uint32_t open_flags, const char *dn, l
     return EC_SUCCESS;
 }
 
+/* An organisation of many servers, where the URL's MailboxId decides which one it is: the ServerName
+ * of a Logon to another mailbox ([MS-OXCROPS] 2.2.3.1.4). False: it is the right one. */
+static bool on_another_server(lab_rop *x, const lab_store *store, uint8_t index, uint8_t flags)
+{
+    char guid[39], name[255];
+    if (!x->org->odd || !x->ctx->mailbox[0] || !store->owner)
+        return false;
+    cpuu_guid_text(guid, store->mailbox_guid);
+    guid[37] = 0;
+    if (cpuu_ncasecmp(x->ctx->mailbox, guid + 1, 36) == 0)
+        return false;
+    int n = snprintf(name, sizeof(name),
+                     "/o=%s/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Configuration/"
+                     "cn=Servers/cn=%s@%s", x->org->o, guid + 1, x->org->domain);
+    rop_head(x, index, 0x478);
+    cpuu_buf_u8(x->out, flags & 0x07);
+    cpuu_buf_u8(x->out, (uint8_t)(n + 1));
+    cpuu_buf_add(x->out, name, (size_t)n + 1);
+    x->handles[index] = LAB_NO_HANDLE;
+    return true;
+}
+
 void rop_logon(lab_rop *x)
 {
     uint8_t index = cpuu_read_u8(&x->in, "OutputHandleIndex");
@@ -108,6 +131,8 @@ void rop_logon(lab_rop *x)
         rop_head(x, index, rc);
         return;
     }
+    if (on_another_server(x, store, index, flags))
+        return;
     lab_object *o = rop_open(x, index, LAB_OBJ_LOGON, NULL);
     o->store = store;
     o->owner = store->owner && lab_full_access(x->user, store->owner);

@@ -436,9 +436,8 @@ static void read_server_name(cpuu_reader *r, cpuu_rop_logon_answer *logon)
     const uint8_t *p = cpuu_read_bytes(r, n, "ServerName");
     if (!p)
         return;
-    size_t len = n < sizeof(logon->server) ? n : sizeof(logon->server) - 1;
-    memcpy(logon->server, p, len);
-    logon->server[len] = 0;
+    memcpy(logon->server, p, n); /* at most 255 bytes */
+    logon->server[n] = 0;
 }
 
 /* [MS-OXCROPS] 2.2.3.1.2 to 2.2.3.1.4 */

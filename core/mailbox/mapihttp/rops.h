@@ -154,7 +154,7 @@ typedef struct cpuu_rop_logon_answer {
     uint8_t mailbox_guid[16];
     uint16_t replid;
     uint8_t replguid[16];
-    char server[128]; /* code 0x478: the server to go to */
+    char server[256]; /* code 0x478: the server to go to, as a DN or a name */
 } cpuu_rop_logon_answer;
 
 typedef struct cpuu_rop_problem { /* [MS-OXCDATA] 2.7 */

@@ -255,6 +255,27 @@ START_TEST(a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not)
 }
 END_TEST
 
+/* The URL's MailboxId decides which server answers; it names the one of another mailbox. */
+START_TEST(a_mailbox_on_another_server_is_opened_there)
+{
+    static account a, b;
+    lab_org *o = lab_find_org(model, "source");
+    account_of(&a, "source", "alice");
+    account_of(&b, "source", "carol");
+    uint64_t connects = o->stats.connects;
+    o->odd = true;
+    cpuu_mail_open opens[] = {
+        {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn, .smtp = a.user->smtp},
+        {.endpoint = &a.endpoint, .mailbox_dn = b.user->dn, .smtp = b.user->smtp}};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, opens, 2, &err), CPUU_OK);
+    ck_assert_msg(opens[1].rc == CPUU_OK, "%s", opens[1].error.text);
+    ck_assert_mem_eq(cpuu_mailbox_get_info(opens[1].box)->mailbox_guid,
+                     b.user->store->mailbox_guid, 16);
+    ck_assert_uint_eq(o->stats.connects, connects + 3); /* alice's, hers again, carol's */
+    o->odd = false;
+}
+END_TEST
+
 START_TEST(a_wrong_password_and_an_unknown_mailbox_are_told_apart)
 {
     static account a;
@@ -1890,6 +1911,7 @@ int main(void)
     const TTest *const tests[] = {
         an_own_mailbox_opens_with_its_special_folders,
         a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not,
+        a_mailbox_on_another_server_is_opened_there,
         a_wrong_password_and_an_unknown_mailbox_are_told_apart,
         hidden_messages_come_whole_and_with_their_entry_ids,
         a_table_without_restrictions_and_ids_without_names_are_no_end,
