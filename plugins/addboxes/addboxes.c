@@ -160,7 +160,7 @@ static cpuu_rc rewrite(const cpuu_host *host, cpuu_run *run, const box *b, const
     cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
                           .id = b->row.id, .set = set, .n_set = n_set, .unset = unset,
                           .n_unset = n_unset, .title = title_of(b)};
-    return host->change(run, &change, 1, NULL);
+    return kit_change(host, run, &change, 1, NULL);
 }
 
 /* store: the link of its owner; the one behind it is that of its record key. */
@@ -190,7 +190,7 @@ static cpuu_rc update_boxes(const cpuu_host *host, cpuu_run *run, boxes *all)
     }
     cpuu_rc rc = l.failed ? kit_nomem(host, run) : CPUU_OK;
     if (rc == CPUU_OK && l.count)
-        rc = host->translate(run, l.items, l.count);
+        rc = kit_translate(host, run, l.items, l.count);
     for (uint32_t i = 0; rc == CPUU_OK && i < all->count; i++)
         rc = process(host, run, &all->items[i], &l.items[2 * i]);
     kit_links_free(&l);
@@ -205,7 +205,7 @@ static cpuu_rc remove_boxes(const cpuu_host *host, cpuu_run *run, boxes *all)
         const box *b = &all->items[i];
         cpuu_change change = {.size = sizeof(change), .verb = CPUU_DELETE, .what = CPUU_SECTIONS,
                               .id = b->row.id, .title = title_of(b)};
-        rc = host->change(run, &change, 1, NULL);
+        rc = kit_change(host, run, &change, 1, NULL);
     }
     return rc;
 }
@@ -215,7 +215,7 @@ static cpuu_rc with_boxes(const cpuu_host *host, cpuu_run *run,
 {
     cpuu_rows *rows = NULL;
     boxes all = {NULL, 0, 0};
-    cpuu_rc rc = host->read(run, reads, 1, &rows);
+    cpuu_rc rc = kit_read(host, run, reads, 1, &rows);
     if (rc == CPUU_OK)
         rc = boxes_read(host, run, rows, &all);
     if (rc == CPUU_OK)

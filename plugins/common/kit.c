@@ -123,7 +123,7 @@ cpuu_rc kit_each_section(const cpuu_host *host, cpuu_run *run, const cpuu_query 
                          kit_section act)
 {
     cpuu_rows *rows = NULL;
-    cpuu_rc rc = host->read(run, query, 1, &rows);
+    cpuu_rc rc = kit_read(host, run, query, 1, &rows);
     for (uint32_t i = 0; rc == CPUU_OK; i++) {
         cpuu_row row = {.size = sizeof(row)};
         rc = host->rows(rows, i, &row);
@@ -150,7 +150,7 @@ cpuu_rc kit_clear(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, con
     }
     cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
                           .id = row->id, .unset = unset, .n_unset = n_unset, .title = title};
-    return n_unset ? host->change(run, &change, 1, NULL) : CPUU_OK;
+    return n_unset ? kit_change(host, run, &change, 1, NULL) : CPUU_OK;
 }
 
 uint32_t kit_settle(const kit_links *l, uint32_t first, uint32_t n, bool *rewrite)
@@ -264,6 +264,26 @@ void kit_decide_as(const cpuu_host *host, cpuu_run *run, uint32_t outcome, uint3
 {
     cpuu_decision d = {sizeof(d), outcome, reason, title, before, after};
     host->decide(run, &d);
+}
+
+cpuu_rc kit_read(const cpuu_host *host, cpuu_run *run, const cpuu_query *queries, uint32_t n,
+                 cpuu_rows **out)
+{
+    cpuu_rc rc = host->read(run, queries, n, out);
+    return rc < 0 ? host->fail(run, rc, "read what it works on", NULL) : rc;
+}
+
+cpuu_rc kit_translate(const cpuu_host *host, cpuu_run *run, cpuu_link *links, uint32_t n)
+{
+    cpuu_rc rc = host->translate(run, links, n);
+    return rc < 0 ? host->fail(run, rc, "find out where its links lead", NULL) : rc;
+}
+
+cpuu_rc kit_change(const cpuu_host *host, cpuu_run *run, const cpuu_change *changes, uint32_t n,
+                   uint32_t *ticket)
+{
+    cpuu_rc rc = host->change(run, changes, n, ticket);
+    return rc < 0 ? host->fail(run, rc, "queue a change", n ? changes->title : NULL) : rc;
 }
 
 const cpuu_link *kit_why(const cpuu_link *folder, const cpuu_link *store)

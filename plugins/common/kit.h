@@ -101,6 +101,12 @@ cpuu_rc kit_clear(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, con
 /* ---- failing and deciding --------------------------------------------------------------------- */
 
 cpuu_rc kit_nomem(const cpuu_host *host, cpuu_run *run);
+/* The services of these names; when one fails, it is said, as the interface demands. */
+cpuu_rc kit_read(const cpuu_host *host, cpuu_run *run, const cpuu_query *queries, uint32_t n,
+                 cpuu_rows **out);
+cpuu_rc kit_translate(const cpuu_host *host, cpuu_run *run, cpuu_link *links, uint32_t n);
+cpuu_rc kit_change(const cpuu_host *host, cpuu_run *run, const cpuu_change *changes, uint32_t n,
+                   uint32_t *ticket);
 /* Which of two links says why a folder stays: itself or, where nobody knows whose it is, its store,
  * which names the owner. */
 const cpuu_link *kit_why(const cpuu_link *folder, const cpuu_link *store);

@@ -254,7 +254,7 @@ cpuu_rc kit_relink_translate(kit_relink *r, const cpuu_host *host, cpuu_run *run
         if (!r->items[i].preset)
             links[n++] = r->items[i].link;
     }
-    cpuu_rc rc = n ? host->translate(run, links, n) : CPUU_OK;
+    cpuu_rc rc = n ? kit_translate(host, run, links, n) : CPUU_OK;
     n = 0;
     for (uint32_t i = 0; i < r->count && rc == CPUU_OK; i++) {
         if (!r->items[i].preset)

@@ -322,7 +322,7 @@ static cpuu_rc queue(kit_rule_job *job, uint32_t verb, cpuu_form form, cpuu_blob
     cpuu_change change = {.size = sizeof(change), .verb = verb, .id = id, .set = c->set,
                           .what = form == CPUU_FORM_RULE ? CPUU_RULES : CPUU_HIDDEN,
                           .role = CPUU_ROLE_INBOX, .n_set = c->n, .title = title};
-    return c->n ? job->host->change(job->run, &change, 1, NULL) : CPUU_OK;
+    return c->n ? kit_change(job->host, job->run, &change, 1, NULL) : CPUU_OK;
 }
 
 static cpuu_rc create(kit_rule_job *job, cpuu_form form, const kit_rule *s, const rule_text *text,

@@ -129,7 +129,7 @@ static cpuu_rc save_book(const cpuu_host *host, cpuu_run *run, const book *b)
     cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_SECTIONS,
                           .id = b->row.id, .set = set, .n_set = n_set, .unset = unset,
                           .n_unset = n_unset, .title = "Outlook Address Book"};
-    cpuu_rc rc = failed ? kit_nomem(host, run) : host->change(run, &change, 1, NULL);
+    cpuu_rc rc = failed ? kit_nomem(host, run) : kit_change(host, run, &change, 1, NULL);
     for (int c = 0; c < N_COLUMNS; c++)
         cpuu_buf_free(&bufs[c]);
     return rc;
@@ -145,7 +145,7 @@ static cpuu_rc translate_book(const cpuu_host *host, cpuu_run *run, book *b, kit
     }
     if (l->failed)
         return kit_nomem(host, run);
-    return l->count ? host->translate(run, l->items, l->count) : CPUU_OK;
+    return l->count ? kit_translate(host, run, l->items, l->count) : CPUU_OK;
 }
 
 static cpuu_rc update_book(const cpuu_host *host, cpuu_run *run, book *b)
@@ -195,7 +195,7 @@ static cpuu_rc save_path(const cpuu_host *host, cpuu_run *run, const cpuu_row *r
         change.unset = path_tags;
         change.n_unset = 1;
     }
-    cpuu_rc rc = buf.failed ? kit_nomem(host, run) : host->change(run, &change, 1, NULL);
+    cpuu_rc rc = buf.failed ? kit_nomem(host, run) : kit_change(host, run, &change, 1, NULL);
     cpuu_buf_free(&buf);
     return rc;
 }
@@ -215,7 +215,7 @@ static cpuu_rc update_path(const cpuu_host *host, cpuu_run *run, const cpuu_row 
     if (l.failed)
         rc = kit_nomem(host, run);
     else if (l.count && !empty)
-        rc = host->translate(run, l.items, l.count);
+        rc = kit_translate(host, run, l.items, l.count);
     for (uint32_t i = 0, element = 0; rc == CPUU_OK && element < l.count; element++) {
         const cpuu_link *link = &l.items[element];
         bool drop = link->in.size && (empty || link->outcome == CPUU_DROPPED);
@@ -271,7 +271,7 @@ static cpuu_rc paths(const cpuu_host *host, cpuu_run *run, cpuu_rows *rows, bool
 static cpuu_rc both(const cpuu_host *host, cpuu_run *run, bool empty)
 {
     cpuu_rows *rows[2] = {NULL, NULL};
-    cpuu_rc rc = host->read(run, reads, 2, rows);
+    cpuu_rc rc = kit_read(host, run, reads, 2, rows);
     if (rc == CPUU_OK)
         rc = books(host, run, rows[0], empty);
     if (rc == CPUU_OK)

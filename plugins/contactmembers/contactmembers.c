@@ -158,7 +158,7 @@ static cpuu_rc take_folders(job *j, cpuu_rows *rows, folders *out)
 static cpuu_rc read_folders(job *j)
 {
     cpuu_rows *rows[2] = {NULL, NULL};
-    cpuu_rc rc = j->host->read(j->run, reads, 2, rows);
+    cpuu_rc rc = kit_read(j->host, j->run, reads, 2, rows);
     if (rc != CPUU_OK)
         return j->host->fail(j->run, rc, "list the folders", "contact folders");
     rc = take_folders(j, rows[0], &j->target);
@@ -242,7 +242,7 @@ static cpuu_rc change(job *j, cpuu_blob id, const char *title, const cpuu_value 
 {
     cpuu_change c = {.size = sizeof(c), .verb = CPUU_UPDATE, .what = CPUU_ITEMS, .id = id,
                      .set = set, .n_set = n, .title = title};
-    return n ? j->host->change(j->run, &c, 1, NULL) : CPUU_OK;
+    return n ? kit_change(j->host, j->run, &c, 1, NULL) : CPUU_OK;
 }
 
 static cpuu_rc flush_contacts(job *j)
@@ -250,7 +250,7 @@ static cpuu_rc flush_contacts(job *j)
     cm_contacts *c = &j->contacts;
     cpuu_rc rc = c->failed ? kit_nomem(j->host, j->run) : CPUU_OK;
     if (rc == CPUU_OK && c->links.count)
-        rc = j->host->translate(j->run, c->links.items, c->links.count);
+        rc = kit_translate(j->host, j->run, c->links.items, c->links.count);
     if (rc == CPUU_OK)
         cm_contacts_settle(c);
     for (uint32_t i = 0; rc == CPUU_OK && i < c->count; i++) {
@@ -318,7 +318,7 @@ static cpuu_rc map_folders(job *j)
     if (links.failed)
         rc = kit_nomem(j->host, j->run);
     else if (links.count)
-        rc = j->host->translate(j->run, links.items, links.count);
+        rc = kit_translate(j->host, j->run, links.items, links.count);
     for (uint32_t i = 0; rc == CPUU_OK && i < links.count; i++) {
         for (uint32_t k = 0; k < j->target.count; k++) {
             if (cpuu_blob_equal(links.items[i].out, j->target.items[k].id))
@@ -419,7 +419,7 @@ static cpuu_rc translate_lists(job *j)
             rc = find_messages(j, parts_of(&j->lists[i], part));
     }
     if (rc == CPUU_OK && j->links.count)
-        rc = j->host->translate(j->run, j->links.items, j->links.count);
+        rc = kit_translate(j->host, j->run, j->links.items, j->links.count);
     return rc;
 }
 

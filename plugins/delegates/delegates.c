@@ -182,7 +182,7 @@ static cpuu_rc read_info(delegates *x, int side, info *out)
 
 static cpuu_rc read_all(delegates *x)
 {
-    cpuu_rc rc = x->job.host->read(x->job.run, reads, N_ANSWERS, x->rows);
+    cpuu_rc rc = kit_read(x->job.host, x->job.run, reads, N_ANSWERS, x->rows);
     if (rc == CPUU_OK)
         rc = read_info(x, 0, &x->source);
     if (rc == CPUU_OK)
@@ -303,7 +303,7 @@ static cpuu_rc point_at(const delegates *x, uint32_t answer, cpuu_blob id)
     cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_FOLDERS,
                           .id = row.id, .set = &set, .n_set = 1,
                           .title = "place of the list of delegates"};
-    rc = x->job.host->change(x->job.run, &change, 1, NULL);
+    rc = kit_change(x->job.host, x->job.run, &change, 1, NULL);
     cpuu_buf_free(&buf);
     kit_list_free(&ids);
     return rc;
@@ -319,7 +319,7 @@ static cpuu_rc create_info(const delegates *x, change_set *c)
                           .what = x->source.hidden ? CPUU_HIDDEN : CPUU_ITEMS,
                           .role = CPUU_ROLE_FREEBUSY, .set = c->set, .n_set = c->n,
                           .title = "list of delegates"};
-    cpuu_rc rc = x->job.host->change(x->job.run, &change, 1, &ticket);
+    cpuu_rc rc = kit_change(x->job.host, x->job.run, &change, 1, &ticket);
     if (rc == CPUU_OK)
         rc = x->job.host->flush(x->job.run);
     if (rc == CPUU_OK)
@@ -337,7 +337,7 @@ static cpuu_rc update_info(const delegates *x, const change_set *c)
                           .what = x->target.hidden ? CPUU_HIDDEN : CPUU_ITEMS,
                           .role = CPUU_ROLE_FREEBUSY, .id = x->target.id, .set = c->set,
                           .n_set = c->n, .title = "list of delegates"};
-    return c->n ? x->job.host->change(x->job.run, &change, 1, NULL) : CPUU_OK;
+    return c->n ? kit_change(x->job.host, x->job.run, &change, 1, NULL) : CPUU_OK;
 }
 
 static cpuu_rc put_info(const delegates *x)
@@ -386,7 +386,7 @@ static cpuu_rc grant(const delegates *x, uint32_t folder, const cpuu_row *member
     change.n_set = change.verb == CPUU_CREATE ? 2 : 1;
     kit_text(&member->values[M_NAME], who, sizeof(who));
     snprintf(title, sizeof(title), "%s: rights of %s", folders[folder].name, who);
-    return x->job.host->change(x->job.run, &change, 1, NULL);
+    return kit_change(x->job.host, x->job.run, &change, 1, NULL);
 }
 
 /* Only delegates: what others may do is no part of this list. */

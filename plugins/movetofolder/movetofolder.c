@@ -86,7 +86,7 @@ static cpuu_rc translate(const cpuu_host *host, cpuu_run *run, recent *r)
     kit_links_add(&r->links, CPUU_LINK_EID, kit_blob(&r->row.values[LAST_STORE]), NULL);
     kit_links_add(&r->links, CPUU_LINK_EID, kit_blob(&r->row.values[LAST_FOLDER]), NULL);
     return r->links.failed ? kit_nomem(host, run)
-                           : host->translate(run, r->links.items, r->links.count);
+                           : kit_translate(host, run, r->links.items, r->links.count);
 }
 
 /* What becomes of a folder and its store together: half a link is worse than an old one. Of both,
@@ -189,7 +189,7 @@ static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, c
                           .unset = e->unset,
                           .n_unset = e->n_unset,
                           .title = TITLE};
-    return e->n_set + e->n_unset ? host->change(run, &change, 1, NULL) : CPUU_OK;
+    return e->n_set + e->n_unset ? kit_change(host, run, &change, 1, NULL) : CPUU_OK;
 }
 
 static cpuu_rc update_section(const cpuu_host *host, cpuu_run *run, const cpuu_row *row)

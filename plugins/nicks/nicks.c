@@ -167,7 +167,7 @@ static cpuu_rc take_file(job *j)
 
 static cpuu_rc take_all(job *j)
 {
-    cpuu_rc rc = j->host->read(j->run, reads, 2, j->rows);
+    cpuu_rc rc = kit_read(j->host, j->run, reads, 2, j->rows);
     if (rc != CPUU_OK)
         return j->host->fail(j->run, rc, "read the AutoComplete list", "Inbox");
     rc = take_source(j);
@@ -200,7 +200,7 @@ static cpuu_rc remove_lists(job *j)
                          .role = CPUU_ROLE_INBOX, .id = j->target[i].id,
                          .title = "AutoComplete list"};
         say_removed(j, &j->target[i], "target mailbox");
-        rc = j->host->change(j->run, &c, 1, NULL);
+        rc = kit_change(j->host, j->run, &c, 1, NULL);
     }
     if (rc == CPUU_OK && j->file_name[0]) {
         say_removed(j, &j->file, j->file_name);
@@ -235,7 +235,7 @@ static cpuu_rc translate(job *j)
         return kit_nomem(j->host, j->run);
     if (j->links.count == 0)
         return CPUU_OK;
-    return j->host->translate(j->run, j->links.items, j->links.count);
+    return kit_translate(j->host, j->run, j->links.items, j->links.count);
 }
 
 /* One decision for each row that names somebody in the address book. */
@@ -268,7 +268,7 @@ static cpuu_rc correct(job *j, stored *s, const nick_list *more)
         cpuu_change c = {.size = sizeof(c), .verb = CPUU_UPDATE, .what = CPUU_HIDDEN,
                          .role = CPUU_ROLE_INBOX, .id = s->id, .set = &v, .n_set = 1,
                          .title = "AutoComplete list"};
-        rc = j->host->change(j->run, &c, 1, NULL);
+        rc = kit_change(j->host, j->run, &c, 1, NULL);
     } else {
         cpuu_blob data = {b.data, (uint32_t)b.size};
         rc = j->host->file_write(j->run, CPUU_DIR_ROAMING, j->file_name, &data);
@@ -294,7 +294,7 @@ static cpuu_rc create(job *j)
         set[c.n_set++] = (cpuu_value){tags[STREAM], (uint32_t)b.size, b.data};
         if (CPUU_FOUND(&j->source.v[DATATYPES]))
             set[c.n_set++] = j->source.v[DATATYPES];
-        rc = j->host->change(j->run, &c, 1, NULL);
+        rc = kit_change(j->host, j->run, &c, 1, NULL);
     } else {
         rc = j->host->fail(j->run, CPUU_E_TOOBIG, "rewrite the AutoComplete list", "source mailbox");
     }

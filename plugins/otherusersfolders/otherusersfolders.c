@@ -56,7 +56,9 @@ static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, k
                           .set = set,
                           .n_set = n,
                           .title = TITLE};
-    cpuu_rc rc = failed ? kit_nomem(host, run) : n ? host->change(run, &change, 1, NULL) : CPUU_OK;
+    cpuu_rc rc = failed ? kit_nomem(host, run) : CPUU_OK;
+    if (rc == CPUU_OK && n)
+        rc = kit_change(host, run, &change, 1, NULL);
     for (int c = 0; c < N_COLUMNS; c++)
         cpuu_buf_free(&bufs[c]);
     return rc;
@@ -78,7 +80,7 @@ static cpuu_rc update_section(const cpuu_host *host, cpuu_run *run, const cpuu_r
     if (rc == CPUU_OK && l.failed)
         rc = kit_nomem(host, run);
     if (rc == CPUU_OK && l.count)
-        rc = host->translate(run, l.items, l.count);
+        rc = kit_translate(host, run, l.items, l.count);
     for (uint32_t c = 0, at = 0; rc == CPUU_OK && c < N_COLUMNS; c++)
         for (uint32_t i = 0; i < lists[c].count; i++)
             settle(host, run, &l.items[at++], &lists[c].items[i], &changed[c]);

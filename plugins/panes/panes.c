@@ -138,7 +138,7 @@ static cpuu_rc take_rows(pane *p, cpuu_rows *rows, shortcuts *out)
 
 static cpuu_rc read_both(pane *p)
 {
-    cpuu_rc rc = p->host->read(p->run, reads, 2, p->rows);
+    cpuu_rc rc = kit_read(p->host, p->run, reads, 2, p->rows);
     if (rc == CPUU_OK)
         rc = take_rows(p, p->rows[0], &p->source);
     if (rc == CPUU_OK)
@@ -174,7 +174,8 @@ static cpuu_rc translate(pane *p)
     }
     if (p->links.failed)
         return kit_nomem(p->host, p->run);
-    return p->links.count ? p->host->translate(p->run, p->links.items, p->links.count) : CPUU_OK;
+    return p->links.count ? kit_translate(p->host, p->run, p->links.items, p->links.count)
+                          : CPUU_OK;
 }
 
 /* All links of a shortcut must tell one story. When the folder moves but its store or owner cannot be
@@ -255,7 +256,7 @@ static cpuu_rc queue(pane *p, uint32_t verb, cpuu_blob id, const change_set *c, 
     cpuu_change change = {.size = sizeof(change), .verb = verb, .what = CPUU_HIDDEN,
                           .role = CPUU_ROLE_COMMON_VIEWS, .id = id, .set = c->set, .n_set = c->n,
                           .title = title};
-    return p->host->change(p->run, &change, 1, NULL);
+    return kit_change(p->host, p->run, &change, 1, NULL);
 }
 
 static void put_stamp(pane *p, change_set *c, uint8_t le[4])

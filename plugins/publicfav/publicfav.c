@@ -98,7 +98,7 @@ static cpuu_rc take_rows(work *w, cpuu_rows *rows, favourites *out)
 
 static cpuu_rc read_both(work *w)
 {
-    cpuu_rc rc = w->host->read(w->run, reads, 2, w->rows);
+    cpuu_rc rc = kit_read(w->host, w->run, reads, 2, w->rows);
     if (rc == CPUU_OK)
         rc = take_rows(w, w->rows[0], &w->source);
     return rc == CPUU_OK ? take_rows(w, w->rows[1], &w->target) : rc;
@@ -117,7 +117,8 @@ static cpuu_rc translate(work *w)
     }
     if (w->links.failed)
         return kit_nomem(w->host, w->run);
-    return w->links.count ? w->host->translate(w->run, w->links.items, w->links.count) : CPUU_OK;
+    return w->links.count ? kit_translate(w->host, w->run, w->links.items, w->links.count)
+                          : CPUU_OK;
 }
 
 /* ---- changing ----------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ static cpuu_rc save(work *w, const favourite *f, const favourite *t, const char 
     if (t)
         change.id = t->id;
     cpuu_rc rc = buf.failed ? kit_nomem(w->host, w->run)
-                 : n        ? w->host->change(w->run, &change, 1, NULL)
+                 : n        ? kit_change(w->host, w->run, &change, 1, NULL)
                             : CPUU_OK;
     cpuu_buf_free(&buf);
     return rc;

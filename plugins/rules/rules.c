@@ -176,7 +176,7 @@ static cpuu_rc make_template(rules *x, uint32_t index)
     cpuu_change change = {.size = sizeof(change), .verb = CPUU_CREATE, .what = CPUU_HIDDEN,
                           .role = CPUU_ROLE_INBOX, .set = set, .n_set = n,
                           .title = kit_text(&row.values[T_SUBJECT], title, sizeof(title))};
-    return x->job.host->change(x->job.run, &change, 1, &x->tickets[index]);
+    return kit_change(x->job.host, x->job.run, &change, 1, &x->tickets[index]);
 }
 
 static void answer_template(rules *x, uint32_t index)
@@ -227,7 +227,7 @@ static cpuu_rc read_copies(rules *x, copies *c, enum answer source, cpuu_form fo
 
 static cpuu_rc read_all(rules *x)
 {
-    cpuu_rc rc = x->job.host->read(x->job.run, reads, N_ANSWERS, x->rows);
+    cpuu_rc rc = kit_read(x->job.host, x->job.run, reads, N_ANSWERS, x->rows);
     if (rc == CPUU_OK)
         rc = read_copies(x, &x->table, A_SOURCE_TABLE, CPUU_FORM_RULE);
     if (rc == CPUU_OK)
@@ -311,7 +311,7 @@ static cpuu_rc write_stream(rules *x, uint32_t verb, const cpuu_row *source, cpu
     cpuu_change change = {.size = sizeof(change), .verb = verb, .what = CPUU_HIDDEN,
                           .role = CPUU_ROLE_INBOX, .id = id, .set = set, .n_set = n,
                           .title = kit_text(&source->values[O_CLASS], title, sizeof(title))};
-    return x->job.host->change(x->job.run, &change, 1, NULL);
+    return kit_change(x->job.host, x->job.run, &change, 1, NULL);
 }
 
 /* A stream with rules of its own stays, with the links it has corrected: it may hold rules that were
@@ -383,7 +383,7 @@ static cpuu_rc remove_junk(rules *x)
         cpuu_change change = {.size = sizeof(change), .verb = CPUU_DELETE, .what = CPUU_HIDDEN,
                               .role = CPUU_ROLE_INBOX, .id = t->id, .title = "Junk e-mail settings"};
         if (is_junk(t))
-            rc = x->job.host->change(x->job.run, &change, 1, NULL);
+            rc = kit_change(x->job.host, x->job.run, &change, 1, NULL);
     }
     return rc;
 }

@@ -218,7 +218,7 @@ static cpuu_rc queue(searches *x, uint32_t verb, cpuu_blob id, const cpuu_value 
     cpuu_change change = {.size = sizeof(change), .verb = verb, .what = CPUU_HIDDEN,
                           .role = CPUU_ROLE_COMMON_VIEWS, .id = id, .set = set, .n_set = n,
                           .title = title};
-    return x->host->change(x->run, &change, 1, NULL);
+    return kit_change(x->host, x->run, &change, 1, NULL);
 }
 
 static cpuu_rc create(searches *x, const cpuu_row *s, cpuu_blob definition, const char *title)
@@ -298,7 +298,7 @@ static cpuu_rc CPUU_CALL update(const cpuu_host *host, cpuu_run *run)
 {
     searches x = {.host = host, .run = run};
     cpuu_row row;
-    cpuu_rc rc = host->read(run, reads, 2, x.rows);
+    cpuu_rc rc = kit_read(host, run, reads, 2, x.rows);
     if (rc == CPUU_OK)
         rc = translate(&x);
     for (uint32_t i = 0; rc == CPUU_OK && row_at(&x, 0, i, &row, &rc); i++)

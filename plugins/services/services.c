@@ -64,7 +64,7 @@ static cpuu_rc save(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, c
                           .unset = e->unset,
                           .n_unset = e->n_unset,
                           .title = "address book settings"};
-    return e->path.failed ? kit_nomem(host, run) : host->change(run, &change, 1, NULL);
+    return e->path.failed ? kit_nomem(host, run) : kit_change(host, run, &change, 1, NULL);
 }
 
 static void put_path(edit *e, const kit_list *path)
@@ -128,7 +128,7 @@ static cpuu_rc update_section(const cpuu_host *host, cpuu_run *run, const cpuu_r
     for (uint32_t i = 0; i < path.count; i++)
         kit_links_add(&l, CPUU_LINK_EID,
                       is_contab(path.items[i]) ? (cpuu_blob){NULL, 0} : path.items[i], NULL);
-    rc = l.failed ? kit_nomem(host, run) : host->translate(run, l.items, l.count);
+    rc = l.failed ? kit_nomem(host, run) : kit_translate(host, run, l.items, l.count);
     if (rc == CPUU_OK) {
         settle_one(host, run, &l.items[0], DEFAULT_DIR, "address list shown first", &e);
         settle_one(host, run, &l.items[1], DEFAULT_PAB, "folder for new contacts", &e);
@@ -226,7 +226,7 @@ static cpuu_rc update_remembered(const cpuu_host *host, cpuu_run *run, const cpu
     if (rc == CPUU_OK)
         report_remembered(host, run, &r);
     if (rc == CPUU_OK && n)
-        rc = host->change(run, &change, 1, NULL);
+        rc = kit_change(host, run, &change, 1, NULL);
     for (int c = 0; c < N_REMEMBERED; c++)
         cpuu_buf_free(&out[c]);
     kit_relink_free(&r);

@@ -340,7 +340,7 @@ static cpuu_rc update_pane(const cpuu_host *host, cpuu_run *run, const char *nam
 {
     if (p->links.count == 0)
         return CPUU_OK;
-    cpuu_rc rc = host->translate(run, p->links.items, p->links.count);
+    cpuu_rc rc = kit_translate(host, run, p->links.items, p->links.count);
     if (rc != CPUU_OK)
         return rc;
     settle(p);

@@ -22,7 +22,7 @@ static cpuu_rc file_name(const cpuu_host *host, cpuu_run *run, char out[MAX_NAME
 {
     cpuu_rows *rows = NULL;
     cpuu_row row = {.size = sizeof(row)};
-    cpuu_rc rc = host->read(run, reads, 1, &rows);
+    cpuu_rc rc = kit_read(host, run, reads, 1, &rows);
     if (rc == CPUU_OK)
         rc = host->rows(rows, 0, &row);
     out[0] = 0;

@@ -80,7 +80,7 @@ static cpuu_rc open_names(const cpuu_host *host, cpuu_run *run, names *n)
 {
     memset(n, 0, sizeof(*n));
     n->account.size = sizeof(n->account);
-    cpuu_rc rc = host->read(run, reads, 3, n->rows);
+    cpuu_rc rc = kit_read(host, run, reads, 3, n->rows);
     if (rc != CPUU_OK)
         return rc;
     rc = host->rows(n->rows[2], 0, &n->account);
@@ -191,7 +191,7 @@ static cpuu_rc edit(const cpuu_host *host, cpuu_run *run, const cpuu_row *row,
                           .unset = unset,
                           .n_unset = n_unset,
                           .title = "name of a store"};
-    return set || n_unset ? host->change(run, &change, 1, NULL) : CPUU_OK;
+    return set || n_unset ? kit_change(host, run, &change, 1, NULL) : CPUU_OK;
 }
 
 /* The default name of a mailbox is its address (Outlook 2010 and later). Where the address is not
