@@ -111,7 +111,8 @@ typedef struct identity { /* of the mailbox at the target */
     cpuu_blob entry_id, record_key; /* record_key empty = unknown */
 } identity;
 
-static bool read_identity(const cpuu_link *store, const cpuu_link *record, identity *out)
+/* CPUU_E_NOTFOUND when the EntryID does not name both. */
+static cpuu_rc read_identity(const cpuu_link *store, const cpuu_link *record, identity *out)
 {
     cpuu_eid eid;
     cpuu_blob dn;
@@ -122,14 +123,15 @@ static bool read_identity(const cpuu_link *store, const cpuu_link *record, ident
         out->record_key = record->out;
     if (!cpuu_eid_decode(store->out, &eid, NULL) || !cpuu_eid_store_dn(&eid, &dn) ||
         dn.size >= sizeof(out->dn))
-        return false;
+        return CPUU_E_NOTFOUND;
     memcpy(out->dn, dn.data, dn.size);
-    cpuu_buf_init(&smtp, sizeof(out->smtp) - 1);
-    bool ok = cpuu_eid_store_smtp(&eid, &smtp);
+    cpuu_buf_init(&smtp, 1u << 18);
+    bool ok = cpuu_eid_store_smtp(&eid, &smtp) && smtp.size < sizeof(out->smtp);
     if (ok)
         memcpy(out->smtp, smtp.data, smtp.size);
+    cpuu_rc rc = smtp.failed ? CPUU_E_NOMEM : ok ? CPUU_OK : CPUU_E_NOTFOUND;
     cpuu_buf_free(&smtp);
-    return ok;
+    return rc;
 }
 
 /* Rewrites the identity; what described the old server goes, Outlook asks Autodiscover for it. */
@@ -167,11 +169,18 @@ static cpuu_rc rewrite(const cpuu_host *host, cpuu_run *run, const box *b, const
 static cpuu_rc process(const cpuu_host *host, cpuu_run *run, const box *b, const cpuu_link *store)
 {
     identity id;
+    if (b->built.failed)
+        return kit_nomem(host, run);
     if (!store->in.size) {
         kit_decide_as(host, run, CPUU_KEPT, CPUU_WHY_UNREADABLE, title_of(b), NULL, NULL);
         return CPUU_OK;
     }
-    if (store->outcome == CPUU_REWRITTEN && !read_identity(store, store + 1, &id)) {
+    cpuu_rc rc = CPUU_OK;
+    if (store->outcome == CPUU_REWRITTEN)
+        rc = read_identity(store, store + 1, &id);
+    if (rc == CPUU_E_NOMEM)
+        return kit_nomem(host, run);
+    if (rc != CPUU_OK) {
         kit_decide_as(host, run, CPUU_KEPT, CPUU_WHY_UNKNOWN, title_of(b), store->in_text, NULL);
         return CPUU_OK;
     }

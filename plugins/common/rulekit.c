@@ -130,13 +130,14 @@ static void collect_recipients(kit_relink *links, cpuu_form form, const cpuu_rul
         cpuu_reader r;
         cpuu_buf smtp, scratch;
         cpuu_rewriter w = {.cb = kit_relink_cb, .user = links};
-        cpuu_buf_init(&smtp, 1024);
+        cpuu_buf_init(&smtp, MAX_RULE);
         cpuu_buf_init(&scratch, MAX_RULE);
         recipient_smtp(&who, form, &smtp);
         links->smtp = smtp.size && !smtp.failed ? (const char *)smtp.data : NULL;
         cpuu_reader_init(&r, who.values.data, who.values.size);
         cpuu_rawprop_rewrite_row(&r, form, who.n, &w, &scratch);
         links->smtp = NULL;
+        links->failed = links->failed || smtp.failed || scratch.failed;
         cpuu_buf_free(&smtp);
         cpuu_buf_free(&scratch);
     }
@@ -182,6 +183,7 @@ static void put_template(kit_rule_job *job, cpuu_rule_reply *reply)
             memcpy(reply->fid, fid.data, sizeof(reply->fid));
         message_id(reply->fid, moved ? t->target_id : (cpuu_blob){NULL, 0}, reply->mid);
     }
+    links->failed = links->failed || fid.failed || eid.failed;
     cpuu_buf_free(&fid);
     cpuu_buf_free(&eid);
 }
@@ -207,6 +209,7 @@ static bool put_replies(kit_rule_job *job, cpuu_blob in, cpuu_buf *out)
                 a.data = (cpuu_blob){data.data, (uint32_t)data.size};
         }
         cpuu_rule_action_write(out, CPUU_FORM_RULE, &a);
+        out->failed = out->failed || data.failed;
         cpuu_buf_free(&data);
     }
     return !list.rest.failed && !out->failed;
@@ -252,6 +255,7 @@ void kit_rule_collect(kit_rule_job *job, cpuu_form form, const kit_rule *rule, b
     rule_text text;
     kit_relink_begin(&job->links, at_target ? KIT_OWN_IDS : 0);
     rewrite(job, form, rule, &text);
+    job->links.failed = job->links.failed || text.condition.failed || text.actions.failed;
     text_free(&text);
 }
 
@@ -364,8 +368,9 @@ static cpuu_rc correct(kit_rule_job *job, cpuu_form form, const kit_rule *s, con
         if (copied && columns[i] == KR_ACTIONS && kit_u32(&t->v[KR_STATE], 0) != state)
             put_state(&c, form, state);
     }
-    cpuu_rc rc = job->links.failed ? kit_nomem(job->host, job->run)
-                                   : queue(job, CPUU_UPDATE, form, t->id, &c, title);
+    const bool failed = job->links.failed || own.condition.failed || own.actions.failed;
+    cpuu_rc rc = failed ? kit_nomem(job->host, job->run)
+                        : queue(job, CPUU_UPDATE, form, t->id, &c, title);
     text_free(&own);
     return rc;
 }

@@ -423,14 +423,15 @@ static cpuu_rc translate_lists(job *j)
     return rc;
 }
 
-static void decide_members(job *j, const holder *h, const cm_members *m, const char *what)
+static cpuu_rc decide_members(job *j, const holder *h, const cm_members *m, const char *what)
 {
     for (uint32_t i = 0; i < m->count; i++) {
         const cm_member *one = &m->items[i];
         char name[200], title[500];
         if (!one->outcome)
             continue;
-        cm_member_name(one, name, sizeof(name));
+        if (!cm_member_name(one, name, sizeof(name)))
+            return kit_nomem(j->host, j->run);
         snprintf(title, sizeof(title), "%.200s: %s%s%.200s", h->title, what, *name ? " " : "", name);
         if (one->n)
             kit_decide(j->host, j->run, &j->links.items[one->decides], title);
@@ -440,6 +441,7 @@ static void decide_members(job *j, const holder *h, const cm_members *m, const c
                                             : "a contact in no mailbox",
                           one->rewrite ? "its copy in the target mailbox" : NULL);
     }
+    return CPUU_OK;
 }
 
 /* The new stream. */
@@ -596,9 +598,11 @@ static cpuu_rc flush_lists(job *j)
         const bool stream = cm_members_settle(&h->stream, &j->links);
         const bool arrays = cm_members_settle(&h->arrays, &j->links);
         const bool linked = cm_members_settle(&h->linked, &j->links);
-        decide_members(j, h, h->has_stream ? &h->stream : &h->arrays, "member");
-        decide_members(j, h, &h->linked, "linked contact");
-        rc = write_holder(j, h, arrays, stream, linked);
+        rc = decide_members(j, h, h->has_stream ? &h->stream : &h->arrays, "member");
+        if (rc == CPUU_OK)
+            rc = decide_members(j, h, &h->linked, "linked contact");
+        if (rc == CPUU_OK)
+            rc = write_holder(j, h, arrays, stream, linked);
     }
     if (rc == CPUU_OK && n && (rc = j->host->flush(j->run)) < 0)
         j->host->fail(j->run, rc, "write the distribution lists", "contact folders");
@@ -649,7 +653,7 @@ static cpuu_rc second_pass(job *j)
 
 /* Contacts in PST files are not processed: the files are the user's, and no service reads them. Said
  * once, so that nobody takes silence for success. */
-static void report_pst(job *j)
+static cpuu_rc report_pst(job *j)
 {
     static const uint32_t tags[] = {TAG_NAME};
     static const cpuu_query queries[] = {
@@ -658,29 +662,35 @@ static void report_pst(job *j)
     };
     cpuu_rows *rows[2] = {NULL, NULL};
     unsigned n = 0;
-    if (!j->host->option(j->run, "profile.name") || j->host->read(j->run, queries, 2, rows) != CPUU_OK)
-        return;
+    if (!j->host->option(j->run, "profile.name"))
+        return CPUU_OK;
+    cpuu_rc rc = kit_read(j->host, j->run, queries, 2, rows);
     for (int i = 0; i < 2; i++) {
         cpuu_row row = {.size = sizeof(row)};
-        for (uint32_t k = 0; j->host->rows(rows[i], k, &row) == CPUU_OK; k++)
+        for (uint32_t k = 0; rc == CPUU_OK && (rc = j->host->rows(rows[i], k, &row)) == CPUU_OK; k++)
             n++;
         j->host->rows_close(rows[i]);
+        rc = rc == CPUU_END ? CPUU_OK : rc;
     }
+    if (rc != CPUU_OK)
+        return j->host->fail(j->run, rc, "look for PST files", "profile");
     if (n == 0)
-        return;
+        return CPUU_OK;
     char text[128];
     snprintf(text, sizeof(text), "Contacts in %u PST file%s of the profile", n, n == 1 ? "" : "s");
     kit_decide_as(j->host, j->run, CPUU_ALREADY, CPUU_WHY_LOCAL, text, NULL, NULL);
     snprintf(text, sizeof(text), "contacts in %u PST file%s were not processed", n, n == 1 ? "" : "s");
     j->host->log(j->run, CPUU_LOG_INFO, text);
+    return CPUU_OK;
 }
 
 /* ---- the verb ---------------------------------------------------------------------------------- */
 
 static cpuu_rc update_with(job *j)
 {
-    report_pst(j);
-    cpuu_rc rc = read_folders(j);
+    cpuu_rc rc = report_pst(j);
+    if (rc == CPUU_OK)
+        rc = read_folders(j);
     if (rc == CPUU_OK)
         rc = first_pass(j);
     return rc == CPUU_OK ? second_pass(j) : rc;

@@ -122,7 +122,7 @@ void cm_members_links(cm_members *m, kit_pool *pool, kit_links *links);
 bool cm_members_settle(cm_members *m, const kit_links *links);
 /* Appends member and one-off as they shall be. */
 void cm_member_write(const cm_member *m, const kit_links *links, cpuu_buf *eid, cpuu_buf *oneoff);
-/* Name of the member as the list has it, UTF-8. */
-void cm_member_name(const cm_member *m, char *out, size_t out_size);
+/* Name of the member as the list has it, UTF-8. False: out of memory. */
+bool cm_member_name(const cm_member *m, char *out, size_t out_size);
 
 #endif

@@ -144,6 +144,7 @@ static void member_links(cm_member *m, kit_pool *pool, kit_links *links)
     cpuu_blob address = {NULL, 0}, own = {NULL, 0};
     cpuu_buf_init(&scratch, 65536 + (size_t)m->eid.size);
     cpuu_eid_rewrite(m->eid, find_leaf, &f, &scratch, NULL);
+    links->failed = links->failed || scratch.failed;
     cpuu_buf_free(&scratch);
     m->first = m->decides = links->count;
     const uint32_t kind = oneoff_address(m->oneoff, pool, &address);
@@ -253,7 +254,7 @@ void cm_member_write(const cm_member *m, const kit_links *links, cpuu_buf *eid, 
     write_one(&r, m->oneoff, oneoff);
 }
 
-void cm_member_name(const cm_member *m, char *out, size_t out_size)
+bool cm_member_name(const cm_member *m, char *out, size_t out_size)
 {
     cpuu_eid e;
     kit_pool pool = {0};
@@ -264,5 +265,7 @@ void cm_member_name(const cm_member *m, char *out, size_t out_size)
                                                      : kit_pool_copy(&pool, e.u.oneoff.name);
     cpuu_value v = {0x3001001Fu, name.size, name.data};
     kit_text(&v, out, out_size);
+    const bool ok = !pool.failed;
     kit_pool_free(&pool);
+    return ok;
 }

@@ -201,6 +201,7 @@ static void collect_people(delegates *x, const people *list)
     kit_relink_begin(&x->job.links, 0);
     for (uint32_t i = 0; i < list->count; i++)
         cpuu_eid_rewrite(list->items[i].field[P_ID], kit_relink_cb, &x->job.links, &scratch, NULL);
+    x->job.links.failed = x->job.links.failed || scratch.failed;
     cpuu_buf_free(&scratch);
 }
 
@@ -303,7 +304,8 @@ static cpuu_rc point_at(const delegates *x, uint32_t answer, cpuu_blob id)
     cpuu_change change = {.size = sizeof(change), .verb = CPUU_UPDATE, .what = CPUU_FOLDERS,
                           .id = row.id, .set = &set, .n_set = 1,
                           .title = "place of the list of delegates"};
-    rc = kit_change(x->job.host, x->job.run, &change, 1, NULL);
+    rc = buf.failed ? kit_nomem(x->job.host, x->job.run)
+                    : kit_change(x->job.host, x->job.run, &change, 1, NULL);
     cpuu_buf_free(&buf);
     kit_list_free(&ids);
     return rc;
@@ -350,8 +352,11 @@ static cpuu_rc put_info(const delegates *x)
     if (rc == CPUU_OK) {
         put_lists(x, &all, &c);
         put_settings(x, &c);
-        rc = x->target.found ? update_info(x, &c) : create_info(x, &c);
+        for (int k = 0; k < P_COLUMNS && rc == CPUU_OK; k++)
+            rc = c.lists[k].failed ? kit_nomem(x->job.host, x->job.run) : CPUU_OK;
     }
+    if (rc == CPUU_OK)
+        rc = x->target.found ? update_info(x, &c) : create_info(x, &c);
     for (int k = 0; k < P_COLUMNS; k++)
         cpuu_buf_free(&c.lists[k]);
     people_free(&all);

@@ -306,13 +306,13 @@ bool nick_list_write(const nick_list *l, const nick_list *more, const kit_links 
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
-void nick_row_title(const nick_row *row, char *out, size_t out_size)
+bool nick_row_title(const nick_row *row, char *out, size_t out_size)
 {
     cpuu_nick_row r = row->at;
     cpuu_nick_prop p;
     cpuu_buf text;
     bool shown = false;
-    cpuu_buf_init(&text, 4096);
+    cpuu_buf_init(&text, NICK_MAX);
     while (!shown && cpuu_nick_prop_next(&r, &p)) {
         shown = p.tag == CPUU_NICK_DROPDOWN && p.value.size;
         if (!shown && p.tag != CPUU_NICK_KEY)
@@ -322,5 +322,7 @@ void nick_row_title(const nick_row *row, char *out, size_t out_size)
     }
     cpuu_value v = {0x3001001Fu, (uint32_t)text.size, text.data};
     kit_text(&v, out, out_size);
+    const bool ok = !text.failed;
     cpuu_buf_free(&text);
+    return ok;
 }

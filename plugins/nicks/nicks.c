@@ -239,7 +239,7 @@ static cpuu_rc translate(job *j)
 }
 
 /* One decision for each row that names somebody in the address book. */
-static void decide_rows(job *j, nick_list *l, bool only_added)
+static cpuu_rc decide_rows(job *j, nick_list *l, bool only_added)
 {
     for (uint32_t i = 0; i < l->stream.n_rows; i++) {
         nick_row *r = &l->rows[i];
@@ -247,9 +247,11 @@ static void decide_rows(job *j, nick_list *l, bool only_added)
             continue;
         char title[256];
         const cpuu_link *by = &j->links.items[r->decides];
-        nick_row_title(r, title, sizeof(title));
+        if (!nick_row_title(r, title, sizeof(title)))
+            return kit_nomem(j->host, j->run);
         kit_decide(j->host, j->run, by, title);
     }
+    return CPUU_OK;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -315,13 +317,15 @@ static cpuu_rc update_lists(job *j)
     nick_list_settle(&j->file.list, &j->links);
     if (has_source && into && !nick_list_compare(&j->source.list, &into->list, &j->links))
         return kit_nomem(j->host, j->run);
-    decide_rows(j, &j->source.list, j->n_target > 0);
+    rc = decide_rows(j, &j->source.list, j->n_target > 0);
     for (uint32_t i = 0; i < j->n_target && rc == CPUU_OK; i++) {
         stored *s = &j->target[i];
-        decide_rows(j, &s->list, false);
-        rc = correct(j, s, has_source && s == into ? &j->source.list : NULL);
+        rc = decide_rows(j, &s->list, false);
+        if (rc == CPUU_OK)
+            rc = correct(j, s, has_source && s == into ? &j->source.list : NULL);
     }
-    decide_rows(j, &j->file.list, false);
+    if (rc == CPUU_OK)
+        rc = decide_rows(j, &j->file.list, false);
     if (rc == CPUU_OK)
         rc = correct(j, &j->file, NULL);
     if (rc == CPUU_OK && has_source && j->n_target == 0)

@@ -45,7 +45,7 @@ bool nick_list_compare(nick_list *from, const nick_list *into, const kit_links *
  * before the first row of less weight. Everything else is copied byte for byte. False: out failed. */
 bool nick_list_write(const nick_list *l, const nick_list *more, const kit_links *links,
                      cpuu_buf *out);
-/* What the list shows for the row, as UTF-8 cut to fit. */
-void nick_row_title(const nick_row *row, char *out, size_t out_size);
+/* What the list shows for the row, as UTF-8 cut to fit. False: out of memory. */
+bool nick_row_title(const nick_row *row, char *out, size_t out_size);
 
 #endif

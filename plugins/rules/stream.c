@@ -13,6 +13,7 @@ void stream_collect(kit_relink *links, cpuu_blob stream, bool at_target)
     kit_relink_begin(links, at_target ? KIT_OWN_IDS : 0);
     if (stream.size)
         cpuu_xr_rewrite(stream, CPUU_XR_STREAM, kit_relink_cb, links, &out, NULL, NULL, NULL);
+    links->failed = links->failed || out.failed;
     cpuu_buf_free(&out);
 }
 
@@ -64,11 +65,12 @@ static void rule_over(stream_walk *w)
 static void take_title(stream_walk *w, cpuu_blob utf16)
 {
     cpuu_buf text;
-    cpuu_buf_init(&text, 4096);
+    cpuu_buf_init(&text, MAX_STREAM);
     if (cpuu_buf_utf8_from_utf16(&text, utf16.data, utf16.size)) {
         cpuu_value v = {0x3001001Fu, (uint32_t)text.size, text.data};
         kit_text(&v, w->title, sizeof(w->title));
     }
+    w->job->links.failed = w->job->links.failed || text.failed;
     cpuu_buf_free(&text);
 }
 
@@ -83,6 +85,7 @@ static void judge(stream_walk *w, uint32_t kind, uint32_t type, cpuu_blob value)
         cpuu_rewrite_tag(&ask, cpuu_le32(value.data), &out);
     else
         cpuu_rewrite_value(&ask, kind, type, value, &out);
+    w->job->links.failed = w->job->links.failed || out.failed;
     cpuu_buf_free(&out);
     const cpuu_link *l = kit_relink_verdict(&w->job->links);
     w->dead = w->dead || w->job->links.dead;
@@ -157,5 +160,5 @@ cpuu_rc stream_rewrite(kit_rule_job *job, cpuu_blob stream, bool at_target,
     bool ok = cpuu_xr_rewrite((cpuu_blob){w.patched, stream.size}, CPUU_XR_STREAM, kit_relink_cb,
                               &job->links, out, NULL, NULL, NULL);
     cpuu_fmt_free(w.patched);
-    return ok ? CPUU_OK : kit_nomem(job->host, job->run);
+    return ok && !job->links.failed ? CPUU_OK : kit_nomem(job->host, job->run);
 }

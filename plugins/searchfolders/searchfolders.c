@@ -87,12 +87,13 @@ static void collect_addresses(searches *x, const cpuu_search_folder *sf)
         cpuu_rewriter w = {.cb = kit_relink_cb, .user = &x->links};
         uint32_t n = cpuu_read_u32(&r, "properties");
         cpuu_read_u32(&r, "pad");
-        cpuu_buf_init(&smtp, 1024);
+        cpuu_buf_init(&smtp, MAX_DEFINITION);
         cpuu_buf_init(&scratch, MAX_DEFINITION);
         row_smtp(r, n, &smtp);
         x->links.smtp = smtp.size && !smtp.failed ? (const char *)smtp.data : NULL;
         cpuu_rawprop_rewrite_row(&r, CPUU_FORM_SEARCH, n, &w, &scratch);
         x->links.smtp = NULL;
+        x->links.failed = x->links.failed || smtp.failed || scratch.failed;
         cpuu_buf_free(&smtp);
         cpuu_buf_free(&scratch);
     }
@@ -108,6 +109,7 @@ static void collect(searches *x, cpuu_blob definition, bool at_target)
     collect_addresses(x, &sf);
     cpuu_buf_init(&scratch, MAX_DEFINITION);
     cpuu_search_folder_rewrite(definition, kit_relink_cb, &x->links, &scratch, NULL, NULL);
+    x->links.failed = x->links.failed || scratch.failed;
     cpuu_buf_free(&scratch);
 }
 
@@ -150,6 +152,7 @@ static bool drop_folders(searches *x, cpuu_blob list, const char *title, cpuu_bu
         cpuu_buf_init(&scratch, MAX_DEFINITION);
         kit_relink_begin(&x->links, 0);
         cpuu_eid_rewrite(eid, kit_relink_cb, &x->links, &scratch, NULL);
+        x->links.failed = x->links.failed || scratch.failed;
         cpuu_buf_free(&scratch);
         const cpuu_link *verdict = kit_relink_verdict(&x->links);
         all++;
@@ -196,7 +199,7 @@ static fate rewrite(searches *x, cpuu_blob in, const char *title, cpuu_buf *out)
     if (f == REWRITTEN &&
         !cpuu_search_folder_rewrite((cpuu_blob){trimmed.data, (uint32_t)trimmed.size},
                                     kit_relink_cb, &x->links, out, NULL, NULL))
-        f = UNREADABLE;
+        f = out->failed ? NO_MEMORY : UNREADABLE;
     if (f == REWRITTEN && x->links.dead)
         f = UNRESOLVED;
     cpuu_buf_free(&trimmed);
@@ -243,8 +246,9 @@ static cpuu_rc correct(searches *x, const cpuu_row *s, const cpuu_row *t, cpuu_b
     if (!cpuu_blob_equal(have, kit_blob(&s->values[DEFINITION])))
         want = rewrite_own(x, have, &own) ? (cpuu_blob){own.data, (uint32_t)own.size} : have;
     cpuu_value set = kit_blob_value(tags[DEFINITION], want);
-    cpuu_rc rc = cpuu_blob_equal(want, have) ? CPUU_OK
-                                             : queue(x, CPUU_UPDATE, t->id, &set, 1, title);
+    cpuu_rc rc = own.failed                    ? kit_nomem(x->host, x->run)
+                 : cpuu_blob_equal(want, have) ? CPUU_OK
+                                               : queue(x, CPUU_UPDATE, t->id, &set, 1, title);
     cpuu_buf_free(&own);
     return rc;
 }

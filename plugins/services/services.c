@@ -205,6 +205,7 @@ static cpuu_rc update_remembered(const cpuu_host *host, cpuu_run *run, const cpu
     for (int c = 0; c < N_REMEMBERED; c++) {
         cpuu_buf_init(&out[c], 4u << 20);
         rewrite_list(&row->values[c], (enum remembered)c, &r, &out[c]);
+        r.failed = r.failed || out[c].failed;
     }
     cpuu_rc rc = r.failed ? kit_nomem(host, run) : CPUU_OK;
     if (rc == CPUU_OK && r.count)
