@@ -458,9 +458,9 @@ static cpuu_value put_stream(job *j, const cm_members *m, const cpuu_dl_stream *
         cpuu_dl_member one = {0, {eid.data, (uint32_t)eid.size},
                               {oneoff.data, (uint32_t)oneoff.size}, m->items[i].extra};
         cpuu_dl_member_write(out, at, &one);
+        out->failed = out->failed || eid.failed || oneoff.failed;
     }
     cpuu_dl_stream_end(out, head);
-    out->failed = out->failed || eid.failed || oneoff.failed;
     cpuu_buf_free(&eid);
     cpuu_buf_free(&oneoff);
     return (cpuu_value){list_tags[L_STREAM], (uint32_t)out->size, out->data};
@@ -497,11 +497,11 @@ static void put_arrays(job *j, const cm_members *m, new_arrays *out)
         oneoffs += oneoff.size;
         add_element(&out->eids, &eid);
         add_element(&out->oneoffs, &oneoff);
+        out->eids.failed = out->eids.failed || eid.failed || oneoff.failed;
     }
     for (int i = 0; i < 4; i++)
         out->checksum[i] = (uint8_t)(sum >> (8 * i));
     out->fits = eids < CPUU_DL_LIMIT && oneoffs < CPUU_DL_LIMIT;
-    out->eids.failed = out->eids.failed || eid.failed || oneoff.failed;
     cpuu_buf_free(&eid);
     cpuu_buf_free(&oneoff);
 }

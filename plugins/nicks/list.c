@@ -311,18 +311,17 @@ bool nick_row_title(const nick_row *row, char *out, size_t out_size)
     cpuu_nick_row r = row->at;
     cpuu_nick_prop p;
     cpuu_buf text;
-    bool shown = false;
+    bool shown = false, ok = true;
     cpuu_buf_init(&text, NICK_MAX);
     while (!shown && cpuu_nick_prop_next(&r, &p)) {
         shown = p.tag == CPUU_NICK_DROPDOWN && p.value.size;
         if (!shown && p.tag != CPUU_NICK_KEY)
             continue;
         cpuu_buf_reset(&text);
-        cpuu_buf_utf8_from_utf16(&text, p.value.data, p.value.size);
+        ok = cpuu_buf_utf8_from_utf16(&text, p.value.data, p.value.size) && ok;
     }
     cpuu_value v = {0x3001001Fu, (uint32_t)text.size, text.data};
     kit_text(&v, out, out_size);
-    const bool ok = !text.failed;
     cpuu_buf_free(&text);
     return ok;
 }
