@@ -220,7 +220,8 @@ static cpuu_rc each_folder(job *j, folders *all, const cpuu_query *like,
         }
         if (n == 0)
             break;
-        rc = j->host->read(j->run, queries, n, rows);
+        memset(rows, 0, sizeof(rows)); /* what a failed read leaves */
+        rc = kit_read(j->host, j->run, queries, n, rows);
         for (uint32_t i = 0; i < n; i++) {
             if (rc == CPUU_OK)
                 rc = each_row(j, set[i], rows[i], fn);
