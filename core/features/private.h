@@ -158,6 +158,7 @@ struct cpuu_run {
     cpuu_overlay *files; /* contents given out by file_read */
     bool stop;           /* the host asked to stop */
     unsigned fails;      /* calls of fail() */
+    cpuu_rc lookup_rc;   /* of a translate() that failed: last_problem says why */
     cpuu_rc fail_rc;
     char fail_text[600];
     char last_problem[600]; /* of the last service that failed */

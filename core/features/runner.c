@@ -53,6 +53,9 @@ static cpuu_rc judge(cpuu_run *run, cpuu_rc rc, cpuu_error *err)
         return plugin_bug(run, "it stopped without being asked to", CPUU_E_FAILED, err);
     if (rc == CPUU_OK && run->fails)
         return plugin_bug(run, "it said that it failed, and returned success", CPUU_E_FAILED, err);
+    if (rc < 0 && !run->fails && rc == run->lookup_rc)
+        return cpuu_fail(err, rc, "feature %s cannot look its links up: %s", run->f->name,
+                         run->last_problem);
     if (rc < 0 && !run->fails)
         return plugin_bug(run, "it failed without saying why", rc, err);
     if (rc < 0)

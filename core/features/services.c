@@ -167,8 +167,10 @@ static cpuu_rc CPUU_CALL service_translate(cpuu_run *run, cpuu_link *links, uint
     if (rc == CPUU_OK)
         count_links(run, copy, n);
     cpuu_free(copy);
-    if (rc < 0)
-        return err.rc ? cpuu_run_problem(run, &err) : rc;
+    if (rc < 0) {
+        run->lookup_rc = rc = err.rc ? cpuu_run_problem(run, &err) : rc;
+        return rc;
+    }
     return cpuu_run_beat(run);
 }
 

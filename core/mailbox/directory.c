@@ -492,7 +492,6 @@ static void done(cpuu_call *call)
         back_up(d);
         step(d);
     } else {
-        cpuu_wrap(&err, "address book");
         fail_all(d, &err);
     }
 }
