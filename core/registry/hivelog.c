@@ -147,30 +147,21 @@ static bool apply(const entry *e, cpuu_buf *out)
         page += size;
     }
     put32(out->data + 40, e->bins_size);
+    memcpy(out->data + 144, e->data + 8, 4); /* Flags */
     return true;
 }
 
-/* What goes on where the hive ends: after the last entry that was added or, to begin with, from its
- * secondary sequence number on and not behind the primary one. The description lets it begin with the
- * primary one; a hive was seen whose log files begin with the secondary one, and an entry that the
- * hive holds already does no harm, as all that follow it are added, too. */
-static bool goes_on(const uint8_t *hive, const entry *e, uint32_t next, unsigned entries)
-{
-    if (entries)
-        return e->sequence == next;
-    return e->sequence >= cpuu_le32(hive + 8) && e->sequence <= cpuu_le32(hive + 4);
-}
-
-static bool replay_log(const uint8_t *hive, log_file *log, uint32_t *next, cpuu_buf *out,
-                       unsigned *entries)
+/* The entries of one log from number *next on; what is older is in the hive already, and Windows does
+ * not begin with any other number than the hive's secondary one. */
+static bool replay_log(log_file *log, uint32_t *next, cpuu_buf *out, unsigned *entries)
 {
     entry e;
     while (next_entry(log, &e)) {
-        if (!goes_on(hive, &e, *next, *entries))
+        if (e.sequence != *next)
             continue;
         if (!apply(&e, out))
             return false;
-        *next = e.sequence + 1;
+        ++*next;
         ++*entries;
     }
     return true;
@@ -202,17 +193,19 @@ cpuu_rc cpuu_hive_replay(const uint8_t *hive, size_t size, const cpuu_buf logs[2
         log[0] = log[1];
         log[1] = newer;
     }
-    uint32_t next = 0;
+    uint32_t next = cpuu_le32(hive + 8);
     size_t most = size + logs[0].size + logs[1].size + MAX_GROWTH;
     bool ok = cpuu_buf_add(out, hive, size);
     for (size_t i = 0; i < n && ok; i++) {
         log[i].most = most < out->max ? most : out->max;
-        ok = replay_log(hive, &log[i], &next, out, entries);
+        ok = replay_log(&log[i], &next, out, entries);
     }
     if (!ok)
         return cpuu_nomem(err);
     if (*entries == 0)
         return dirty(hive, "the log files do not go on where it ends", err);
+    /* One more than the last entry's: the log files stay where they are, and should the hive ever be
+     * dirty again before Windows has begun new ones, nothing in them must count as new. */
     put32(out->data + 4, next);
     put32(out->data + 8, next);
     put32(out->data + 508, checksum(out->data));
