@@ -80,6 +80,18 @@ bool cpuu_name_neq(const char *a, size_t n, const char *b, size_t m)
     return p == p_end && q == q_end;
 }
 
+int cpuu_name_cmp(const char *a, const char *b)
+{
+    const unsigned char *p = (const unsigned char *)a, *p_end = p + strlen(a);
+    const unsigned char *q = (const unsigned char *)b, *q_end = q + strlen(b);
+    while (p < p_end && q < q_end) {
+        const uint32_t c = next_folded(&p, p_end), d = next_folded(&q, q_end);
+        if (c != d)
+            return c < d ? -1 : 1;
+    }
+    return (p < p_end) - (q < q_end);
+}
+
 bool cpuu_name_eq(const char *a, const char *b)
 {
     return cpuu_name_neq(a, strlen(a), b, strlen(b));

@@ -14,6 +14,8 @@ bool cpuu_ends_with_nocase(const char *s, const char *suffix);
 /* Unicode simple case folding for Latin, Greek and Cyrillic, as the registry and Exchange compare
  * names: equal when the folded code points are. */
 bool cpuu_name_eq(const char *a, const char *b);
+/* An order in which those are equal: for sorting. */
+int cpuu_name_cmp(const char *a, const char *b);
 /* The same for parts of strings: n and m are bytes. */
 bool cpuu_name_neq(const char *a, size_t n, const char *b, size_t m);
 

@@ -131,6 +131,7 @@ struct cpuu_mailbox {
     bool packed; /* QueryRows of chained requests: see read.c */
     unsigned packing_tries;
     uint32_t range_row, range_columns; /* bytes of a row seen last in a range; of that many columns */
+    uint32_t seen_tags, seen_bytes; /* objects read singly: values of the last, bytes of most */
     cpuu_ids ids;
     uint64_t folder_ids[13];
     uint16_t replid; /* of the logon, and what it stands for */

@@ -317,8 +317,11 @@ static void props_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     cpuu_rop_get_properties(&b->body, object, tags, n);
     cpuu_batch_step(b, u, CPUU_ROP_GET_PROPERTIES_SPECIFIC, object, WHAT_PROPS, tags, n);
     close_object(b, object);
-    /* Objects of one kind are alike: once some were seen they tell more than the columns do. */
-    const uint32_t seen = u->work->object_bytes;
+    /* Objects of one kind are alike: once some were seen they tell more than the columns do. Who
+     * asks about many asks about each by itself. */
+    const cpuu_mailbox *box = u->box;
+    const uint32_t alike = box->seen_tags == n ? box->seen_bytes : 0;
+    const uint32_t seen = u->work->object_bytes ? u->work->object_bytes : alike;
     const bool known = seen && !row->again;
     b->expected += known ? seen + seen / 4 : seen > u->expected ? seen : u->expected;
 }
@@ -336,6 +339,9 @@ static void props_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
     }
     uint32_t bytes = (uint32_t)a->bytes.size + 100;
     w->object_bytes = w->object_bytes ? (w->object_bytes * 3 + bytes) / 4 : bytes;
+    u->box->seen_bytes = u->box->seen_tags == step->n_columns
+                             ? (u->box->seen_bytes * 3 + bytes) / 4 : bytes;
+    u->box->seen_tags = step->n_columns;
     for (uint32_t i = 0; i < step->n_columns; i++) {
         uint32_t at = row->again ? row->again[i] : i;
         cpuu_value v = cpuu_cell_value(&a->cells[i], &a->bytes);

@@ -22,6 +22,17 @@ static int folder_cmp(const void *a, const void *b)
     return blob_cmp(p->eid, q->eid);
 }
 
+static int place_cmp(const cpuu_folder *a, const cpuu_folder *b)
+{
+    int order = blob_cmp(a->parent, b->parent);
+    return order ? order : cpuu_name_cmp(a->name, b->name);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    return place_cmp(*(const cpuu_folder *const *)a, *(const cpuu_folder *const *)b);
+}
+
 static bool blob_dup(cpuu_arena *arena, cpuu_blob *b)
 {
     b->data = cpuu_arena_dup(arena, b->data, b->size);
@@ -30,7 +41,8 @@ static bool blob_dup(cpuu_arena *arena, cpuu_blob *b)
 
 cpuu_rc cpuu_folder_list_add(cpuu_folder_list *l, const cpuu_folder *folder)
 {
-    if (!cpuu_grow(&l->items, &l->cap, l->count, sizeof(*l->items)))
+    if (!cpuu_grow(&l->items, &l->cap, l->count, sizeof(*l->items)) ||
+        !cpuu_grow(&l->places, &l->places_cap, l->count, sizeof(*l->places)))
         return CPUU_E_NOMEM;
     cpuu_folder f = *folder;
     f.name = cpuu_arena_strdup(&l->arena, folder->name ? folder->name : "");
@@ -45,11 +57,19 @@ void cpuu_folder_list_sort(cpuu_folder_list *l)
 {
     if (l->count)
         qsort(l->items, l->count, sizeof(*l->items), folder_cmp);
+    for (size_t i = l->count; i-- > 0;) { /* of several with one role the first counts */
+        l->places[i] = &l->items[i];
+        if (l->items[i].role <= CPUU_ROLE_PUBLIC)
+            l->roles[l->items[i].role] = &l->items[i];
+    }
+    if (l->count)
+        qsort(l->places, l->count, sizeof(const cpuu_folder *), by_place);
 }
 
 void cpuu_folder_list_free(cpuu_folder_list *l)
 {
     cpuu_free(l->items);
+    cpuu_free(l->places);
     cpuu_arena_free(&l->arena);
     memset(l, 0, sizeof(*l));
 }
@@ -62,11 +82,21 @@ const cpuu_folder *cpuu_folder_find(const cpuu_folder_list *l, cpuu_blob eid)
 
 const cpuu_folder *cpuu_folder_by_role(const cpuu_folder_list *l, uint32_t role)
 {
-    for (size_t i = 0; i < l->count; i++) {
-        if (l->items[i].role == role)
-            return &l->items[i];
+    return role <= CPUU_ROLE_PUBLIC ? l->roles[role] : NULL;
+}
+
+/* Of the folders in one place, where the first one is or would be. */
+static size_t first_in_place(const cpuu_folder_list *l, const cpuu_folder *place)
+{
+    size_t low = 0, high = l->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (place_cmp(l->places[middle], place) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    return low;
 }
 
 /* The child of `parent` that is called like f. Of several, the one with the same class; more than
@@ -74,12 +104,14 @@ const cpuu_folder *cpuu_folder_by_role(const cpuu_folder_list *l, uint32_t role)
 static cpuu_folder_match find_child(const cpuu_folder_list *target, const cpuu_folder *parent,
                                     const cpuu_folder *f, const cpuu_folder **out)
 {
+    const cpuu_folder place = {.parent = parent->eid, .name = f->name};
     const cpuu_folder *same_name = NULL, *same_class = NULL;
     unsigned n_name = 0, n_class = 0;
-    for (size_t i = 0; i < target->count; i++) {
-        const cpuu_folder *t = &target->items[i];
-        if (t->role != CPUU_ROLE_NONE || blob_cmp(t->parent, parent->eid) != 0 ||
-            !cpuu_name_eq(t->name, f->name))
+    for (size_t i = first_in_place(target, &place); i < target->count; i++) {
+        const cpuu_folder *t = target->places[i];
+        if (place_cmp(t, &place) != 0)
+            break;
+        if (t->role != CPUU_ROLE_NONE)
             continue;
         same_name = t;
         n_name++;

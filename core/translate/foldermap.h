@@ -21,8 +21,11 @@ typedef struct cpuu_folder {
 
 /* Folders of one mailbox, sorted for look-up. */
 typedef struct cpuu_folder_list {
-    cpuu_folder *items;
+    cpuu_folder *items; /* by EntryID */
     size_t count, cap;
+    const cpuu_folder **places; /* the same by parent and name */
+    size_t places_cap;
+    const cpuu_folder *roles[CPUU_ROLE_PUBLIC + 1];
     cpuu_arena arena;     /* owns names and ids */
 } cpuu_folder_list;
 

@@ -121,6 +121,35 @@ START_TEST(folders_match_by_role_then_by_path)
 }
 END_TEST
 
+/* The place of a name that starts as another one does, and of one among many. */
+START_TEST(a_folder_is_found_among_many_of_its_kind)
+{
+    cpuu_folder_list s = {0}, t = {0};
+    uint8_t id;
+    add(&s, 1, 1, "Top", "", CPUU_ROLE_IPM_SUBTREE);
+    add(&t, 1, 1, "Top", "", CPUU_ROLE_IPM_SUBTREE);
+    add(&t, 2, 1, "Inbox", "", CPUU_ROLE_INBOX);
+    for (uint8_t i = 10; i < 250; i++) { /* the longer the name, the lower its number */
+        char name[300];
+        memset(name, i % 2 ? 'a' : 'A', sizeof(name));
+        name[260 - i] = 0;
+        add(&s, i, 1, name, "", 0);
+        name[0] ^= 0x20;
+        add(&t, i, 1, name, "", 0);
+    }
+    add(&s, 250, 1, "Inbox", "", 0); /* whose name at the target is that of a special folder */
+    cpuu_folder_list_sort(&s);
+    cpuu_folder_list_sort(&t);
+    for (uint8_t i = 10; i < 250; i++) {
+        ck_assert_int_eq(match(&s, &t, i, &id), CPUU_MATCH_FOUND);
+        ck_assert_uint_eq(id, i);
+    }
+    ck_assert_int_eq(match(&s, &t, 250, &id), CPUU_MATCH_MISSING);
+    cpuu_folder_list_free(&s);
+    cpuu_folder_list_free(&t);
+}
+END_TEST
+
 START_TEST(a_parent_cycle_ends)
 {
     cpuu_folder_list s = {0}, t = {0};
@@ -142,6 +171,7 @@ int main(void)
     tcase_add_test(t, mapping_finds_people_by_either_identity);
     tcase_add_loop_test(t, mapping_errors_name_the_line, 0, sizeof(bad) / sizeof(*bad));
     tcase_add_test(t, folders_match_by_role_then_by_path);
+    tcase_add_test(t, a_folder_is_found_among_many_of_its_kind);
     tcase_add_test(t, a_parent_cycle_ends);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
