@@ -11,6 +11,7 @@
 #define SECTOR     512u
 #define BIN_UNIT   4096u
 #define NEW_LOG    6u /* file type, offset 28 */
+#define OLD_LOG    1u
 #define MAX_GROWTH ((size_t)64 << 20) /* of a hive, beyond what the log files themselves hold */
 
 typedef struct log_file {
@@ -81,13 +82,19 @@ bool cpuu_hive_is_dirty(const uint8_t *hive, size_t size)
     return is_base_block(hive, size, BASE_BLOCK) && cpuu_le32(hive + 4) != cpuu_le32(hive + 8);
 }
 
-/* A whole log of the new format that belongs to this hive: version, root and file name are those. */
+/* A whole log of that format that belongs to this hive: version, root and file name are those. */
+static bool belongs(const uint8_t *hive, const cpuu_buf *file, uint32_t type)
+{
+    const uint8_t *p = file->data;
+    return is_base_block(p, file->size, LOG_HEAD) && cpuu_le32(p + 28) == type &&
+           cpuu_le32(p + 4) == cpuu_le32(p + 8) && memcmp(p + 20, hive + 20, 8) == 0 &&
+           memcmp(p + 36, hive + 36, 4) == 0 && memcmp(p + 48, hive + 48, 64) == 0;
+}
+
 static bool open_log(const uint8_t *hive, const cpuu_buf *file, log_file *log)
 {
     const uint8_t *p = file->data;
-    if (!is_base_block(p, file->size, LOG_HEAD) || cpuu_le32(p + 28) != NEW_LOG ||
-        cpuu_le32(p + 4) != cpuu_le32(p + 8) || memcmp(p + 20, hive + 20, 8) != 0 ||
-        memcmp(p + 36, hive + 36, 4) != 0 || memcmp(p + 48, hive + 48, 64) != 0)
+    if (!belongs(hive, file, NEW_LOG))
         return false;
     *log = (log_file){p, file->size, LOG_HEAD, cpuu_le32(p + 4), 0};
     return true;
@@ -167,6 +174,47 @@ static bool replay_log(log_file *log, uint32_t *next, cpuu_buf *out, unsigned *e
     return true;
 }
 
+/* ---- the older format ------------------------------------------------------------------------ */
+
+/* One set of pages of 512 bytes, named by a bitmap behind "DIRT". It is the right one when it was
+ * made at the time the hive was written last. Pages come in blocks of 4096 bytes, so that a byte of
+ * the bitmap is 0x00 or 0xff; with anything else the log is not used. */
+static bool is_old_log(const uint8_t *hive, const cpuu_buf *file, size_t most, size_t *first)
+{
+    const uint8_t *p = file->data;
+    if (!belongs(hive, file, OLD_LOG) || memcmp(p + 12, hive + 12, 8) != 0)
+        return false;
+    size_t bins = cpuu_le32(p + 40), bytes = bins / BIN_UNIT, pages = 0;
+    *first = (LOG_HEAD + 4 + bytes + SECTOR - 1) / SECTOR * SECTOR;
+    if (bins == 0 || bins % BIN_UNIT || bins > most - BASE_BLOCK || file->size < *first ||
+        memcmp(p + LOG_HEAD, "DIRT", 4) != 0)
+        return false;
+    for (size_t i = 0; i < bytes; i++) {
+        if (p[LOG_HEAD + 4 + i] != 0 && p[LOG_HEAD + 4 + i] != 0xff)
+            return false;
+        pages += p[LOG_HEAD + 4 + i] != 0;
+    }
+    return pages && pages <= (file->size - *first) / BIN_UNIT;
+}
+
+static bool replay_old(const cpuu_buf *file, size_t first, cpuu_buf *out)
+{
+    const uint8_t *p = file->data, *page = p + first;
+    size_t bins = cpuu_le32(p + 40);
+    if (out->size < BASE_BLOCK + bins && !cpuu_buf_fill(out, 0, BASE_BLOCK + bins - out->size))
+        return false;
+    for (size_t i = 0; i < bins / BIN_UNIT; i++) {
+        if (!p[LOG_HEAD + 4 + i])
+            continue;
+        cpuu_buf_put(out, BASE_BLOCK + i * BIN_UNIT, page, BIN_UNIT);
+        page += BIN_UNIT;
+    }
+    put32(out->data + 40, (uint32_t)bins);
+    /* Another time: this log must not seem to be the hive's any more. */
+    put32(out->data + 12, cpuu_le32(out->data + 12) + 1);
+    return !out->failed;
+}
+
 static cpuu_rc dirty(const uint8_t *hive, const char *why, cpuu_error *err)
 {
     return cpuu_fail(err, CPUU_E_DIRTY,
@@ -174,6 +222,29 @@ static cpuu_rc dirty(const uint8_t *hive, const char *why, cpuu_error *err)
                      "and %u differ), and %s. Copy the hive together with its .LOG1 and .LOG2, or "
                      "let the user log on to Windows and off again, then retry",
                      cpuu_le32(hive + 4), cpuu_le32(hive + 8), why);
+}
+
+static void make_clean(cpuu_buf *out, uint32_t sequence)
+{
+    put32(out->data + 4, sequence);
+    put32(out->data + 8, sequence);
+    put32(out->data + 508, checksum(out->data));
+}
+
+/* False: neither of the logs is one of the older format for this hive. */
+static bool replay_older(const uint8_t *hive, const cpuu_buf logs[2], size_t most, cpuu_buf *out,
+                         bool *ok)
+{
+    for (size_t i = 0; i < 2; i++) {
+        size_t first;
+        if (!is_old_log(hive, &logs[i], most, &first))
+            continue;
+        *ok = *ok && replay_old(&logs[i], first, out);
+        if (*ok)
+            make_clean(out, cpuu_le32(hive + 4) + 1);
+        return true;
+    }
+    return false;
 }
 
 cpuu_rc cpuu_hive_replay(const uint8_t *hive, size_t size, const cpuu_buf logs[2], cpuu_buf *out,
@@ -186,8 +257,6 @@ cpuu_rc cpuu_hive_replay(const uint8_t *hive, size_t size, const cpuu_buf logs[2
         return cpuu_fail(err, CPUU_E_FAILED, "a hive that is not dirty needs no log files");
     for (size_t i = 0; i < 2; i++)
         n += open_log(hive, &logs[i], &log[n]);
-    if (n == 0)
-        return dirty(hive, "there is no log file that belongs to it", err);
     if (n == 2 && log[1].sequence < log[0].sequence) { /* the older one first */
         log_file newer = log[0];
         log[0] = log[1];
@@ -195,19 +264,24 @@ cpuu_rc cpuu_hive_replay(const uint8_t *hive, size_t size, const cpuu_buf logs[2
     }
     uint32_t next = cpuu_le32(hive + 8);
     size_t most = size + logs[0].size + logs[1].size + MAX_GROWTH;
-    bool ok = cpuu_buf_add(out, hive, size);
+    most = most < out->max ? most : out->max;
+    bool ok = cpuu_buf_add(out, hive, size), older = false;
+    if (n == 0)
+        older = replay_older(hive, logs, most, out, &ok);
     for (size_t i = 0; i < n && ok; i++) {
-        log[i].most = most < out->max ? most : out->max;
+        log[i].most = most;
         ok = replay_log(&log[i], &next, out, entries);
     }
     if (!ok)
         return cpuu_nomem(err);
+    if (n == 0 && !older)
+        return dirty(hive, "there is no log file that belongs to it", err);
+    *entries += older;
     if (*entries == 0)
         return dirty(hive, "the log files do not go on where it ends", err);
     /* One more than the last entry's: the log files stay where they are, and should the hive ever be
      * dirty again before Windows has begun new ones, nothing in them must count as new. */
-    put32(out->data + 4, next);
-    put32(out->data + 8, next);
-    put32(out->data + 508, checksum(out->data));
+    if (!older)
+        make_clean(out, next);
     return CPUU_OK;
 }

@@ -3,8 +3,9 @@
  * the hive much later; a hive that was copied or whose computer was switched off in between is
  * "dirty", and only together with its log files is it what the user had. Pure: no I/O.
  *
- * Layout and order of recovery: the public description of the regf format by M. Suhanov, "New
- * format" of transaction log files (Windows 8.1 and later). Logs of the older format are not read.
+ * Layout and order of recovery: the public description of the regf format by M. Suhanov, "Format of
+ * transaction log files": the new format (Windows 8.1 and later; seen in a real hive) and the older
+ * one (Windows XP to 8; from the description alone).
  */
 #ifndef CPUU_REGISTRY_HIVELOG_H
 #define CPUU_REGISTRY_HIVELOG_H
@@ -18,7 +19,7 @@ bool cpuu_hive_is_dirty(const uint8_t *hive, size_t size);
 
 /*
  * The dirty hive with all that its two log files (an empty buffer: there is none) have to add, in
- * the initialised *out, clean. *entries tells how many of their entries that were. All or nothing:
+ * the initialised *out, clean. *entries tells how many of their entries that were (older format: 1). All or nothing:
  * CPUU_E_DIRTY, and a reason, when the logs do not go on exactly where the hive ends. The structure
  * of the result is not looked at.
  */

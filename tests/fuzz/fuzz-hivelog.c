@@ -1,5 +1,6 @@
-/* The log files of a hive: within bounds, and all that is added or nothing. The input is the entries
- * of one log file; their hashes are made right, or nothing would get past them. */
+/* The log files of a hive: within bounds, and all that is added or nothing. The input is what
+ * one log file holds behind its head, in both formats; hashes of entries are made right, or nothing
+ * would get past them. */
 #include "registry/hivelog.h"
 
 #include "../lab/emptyhive.h"
@@ -32,7 +33,7 @@ static void seal_entries(cpuu_buf *log)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void replay(uint32_t type, const uint8_t *data, size_t size)
 {
     uint8_t hive[EMPTY_HIVE_SIZE], head[512];
     cpuu_buf logs[2], out;
@@ -44,18 +45,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(head, hive, sizeof(head));
     put32(head + 4, 7);
     put32(head + 8, 7);
-    put32(head + 28, 6);
+    put32(head + 28, type);
     hive_checksum(head);
     cpuu_buf_init(&logs[0], (size_t)1 << 20);
     cpuu_buf_init(&logs[1], 0);
     cpuu_buf_init(&out, (size_t)4 << 20);
     cpuu_buf_add(&logs[0], head, sizeof(head));
     cpuu_buf_add(&logs[0], data, size);
-    seal_entries(&logs[0]);
+    if (type == 6)
+        seal_entries(&logs[0]);
     if (cpuu_hive_replay(hive, sizeof(hive), logs, &out, &entries, NULL) == CPUU_OK &&
-        (entries == 0 || cpuu_hive_is_dirty(out.data, out.size) || le32(out.data + 8) != 7 + entries))
+        (entries == 0 || cpuu_hive_is_dirty(out.data, out.size) ||
+         le32(out.data + 8) != (type == 6 ? 7 + entries : 9)))
         abort();
     cpuu_buf_free(&logs[0]);
     cpuu_buf_free(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    replay(6, data, size);
+    replay(1, data, size);
     return 0;
 }

@@ -209,6 +209,51 @@ START_TEST(logs_that_do_not_belong_or_leave_a_gap_are_refused)
 }
 END_TEST
 
+/* "DIRT", a bit for every 512 bytes of two pages, the second of which is there. */
+static void make_old_log(cpuu_buf *log, const uint8_t *hive, uint8_t second)
+{
+    uint8_t dirt[512] = "DIRT", page[PAGE];
+    begin_log(log, hive, cpuu_le32(hive + 4));
+    put32(log->data + 28, 1);
+    put32(log->data + 40, 2 * PAGE);
+    seal(log->data);
+    dirt[5] = second;
+    memset(page, 0x55, sizeof(page));
+    cpuu_buf_add(log, dirt, sizeof(dirt));
+    cpuu_buf_add(log, page, sizeof(page));
+}
+
+START_TEST(a_log_of_the_older_format_is_read)
+{
+    for (unsigned what = 0; what < 5; what++) {
+        logs l;
+        begin(&l, 8, 7);
+        make_old_log(&l.log[1], l.hive, what == 1 ? 0x0f : 0xff);
+        if (what == 2) { /* made at another time */
+            l.log[1].data[12] ^= 1;
+            seal(l.log[1].data);
+        } else if (what == 3) {
+            l.log[1].size -= 512;
+        } else if (what == 4) {
+            l.log[1].data[512] = 'X';
+        }
+        cpuu_rc rc = replay(&l);
+        ck_assert_int_eq(rc, what ? CPUU_E_DIRTY : CPUU_OK);
+        if (rc == CPUU_OK) {
+            ck_assert_uint_eq(l.n, 1);
+            ck_assert_uint_eq(l.out.size, 3 * PAGE);
+            ck_assert_mem_eq(l.out.data + PAGE, l.hive + PAGE, PAGE);
+            ck_assert_uint_eq(l.out.data[2 * PAGE], 0x55);
+            ck_assert_uint_eq(l.out.data[3 * PAGE - 1], 0x55);
+            ck_assert_uint_eq(cpuu_le32(l.out.data + 40), 2 * PAGE);
+            ck_assert(!cpuu_hive_is_dirty(l.out.data, l.out.size));
+            ck_assert_int_ne(memcmp(l.out.data + 12, l.hive + 12, 8), 0);
+        }
+        end(&l);
+    }
+}
+END_TEST
+
 /* ---- a real one ------------------------------------------------------------------------------ */
 
 static bool unpack(const char *name, const char *to)
@@ -289,6 +334,7 @@ int main(void)
     tcase_add_test(t, entries_are_added_in_their_order_from_both_files);
     tcase_add_test(t, an_entry_that_was_not_written_completely_ends_the_log);
     tcase_add_test(t, logs_that_do_not_belong_or_leave_a_gap_are_refused);
+    tcase_add_test(t, a_log_of_the_older_format_is_read);
     tcase_add_test(t, a_real_hive_is_recovered);
     tcase_add_test(t, a_hive_without_its_logs_is_refused);
     suite_add_tcase(s, t);
