@@ -45,6 +45,7 @@ typedef struct cpuu_fetch {
     cpuu_mailbox *box;
     bool is_target; /* the user's own target mailbox: changes apply to it */
     bool done, stale;
+    bool shared; /* several features have declared it */
     cpuu_rc rc;
     char problem[256];
     cpuu_mail_row *rows; /* values: one per column */
@@ -205,6 +206,7 @@ cpuu_rc cpuu_run_remember(cpuu_run *run, cpuu_queued *q, cpuu_error *err);
 void cpuu_reading_expect(cpuu_reading *s, const cpuu_run *run);
 /* Brings the shared answers up to date with what a feature has written, or marks them to be fetched
  * again. */
+void cpuu_reading_release(cpuu_reading *s, const cpuu_run *run);
 void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run);
 void cpuu_reading_stale(cpuu_reading *s);
 

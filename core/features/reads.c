@@ -19,6 +19,7 @@
 #define PAGE_GROWS   (1u << 20) /* bytes: below this the next page is four times as long, ... */
 #define PAGE_SHRINKS (4u << 20) /* ... above this half as long */
 #define PAGE_PARTS   4u         /* read side by side */
+#define KEEP_BYTES   (1u << 20) /* answers below this stay until the profile is done */
 #define LEAST_PART   128u       /* rows */
 
 static cpuu_rc fetch_failed(cpuu_fetch *f, cpuu_rc rc, const char *why)
@@ -494,9 +495,12 @@ static cpuu_rc declare(cpuu_reading *s, const cpuu_feature *feature, size_t *n, 
 {
     for (uint32_t i = 0; i < feature->n_reads; i++) {
         cpuu_query q = cpuu_validate_query_at(feature->reads, i);
-        if (q.side == CPUU_PROFILE || find_declared(s, feature, &q))
+        cpuu_fetch *f = q.side == CPUU_PROFILE ? NULL : find_declared(s, feature, &q);
+        if (f)
+            f->shared = true;
+        if (f || q.side == CPUU_PROFILE)
             continue;
-        cpuu_fetch *f = fetch_new(feature, &q);
+        f = fetch_new(feature, &q);
         if (!f)
             return cpuu_nomem(err);
         f->next = s->declared;
@@ -1046,6 +1050,24 @@ cpuu_rc cpuu_run_remember(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
     for (cpuu_fetch *f = run->s->declared; f && rc == CPUU_OK; f = f->next)
         rc = remember_row(run, q, f, err);
     return rc;
+}
+
+/* Large answers that nobody else has declared: what the feature saw of the objects it changes has
+ * been remembered. */
+void cpuu_reading_release(cpuu_reading *s, const cpuu_run *run)
+{
+    for (cpuu_fetch **at = &s->declared; *at;) {
+        cpuu_fetch *f = *at;
+        bool keep = f->feature != run->f || f->shared || f->arena.used < KEEP_BYTES;
+        for (const cpuu_rows *r = run->rows; r && !keep; r = r->next)
+            keep = r->fetch == f;
+        if (keep) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        fetch_free(f);
+    }
 }
 
 static const cpuu_value *find_value(const cpuu_queued *q, uint32_t tag)

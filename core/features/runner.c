@@ -69,6 +69,8 @@ static cpuu_rc judge(cpuu_run *run, cpuu_rc rc, cpuu_error *err)
 static cpuu_rc call(cpuu_run *run, cpuu_verb verb, cpuu_error *err)
 {
     cpuu_rc rc = judge(run, verb(&CPUU_HOST_TABLE, run), err);
+    if (run->w->translate)
+        cpuu_translate_forget(run->w->translate);
     if (rc < 0)
         return rc;
     if (run->lost)
@@ -77,6 +79,8 @@ static cpuu_rc call(cpuu_run *run, cpuu_verb verb, cpuu_error *err)
         rc = cpuu_fail(err, run->rc, "%s", run->why.text);
     else
         rc = cpuu_run_prepare(run, err);
+    cpuu_reading_release(run->s, run);
+    cpuu_mem_trim(); /* of a plugin's own memory, too; the write needs as much again */
     if (rc < 0)
         return cpuu_wrap(err, "feature %s", run->f->name);
     if (run->translated && !run->n_decided)

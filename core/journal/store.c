@@ -248,30 +248,31 @@ cpuu_rc cpuu_store_unlink(cpuu_store *s, cpuu_error *err)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-static int bind(sqlite3_stmt *q, const char *format, va_list ap)
+/* keep: SQLITE_TRANSIENT, or SQLITE_STATIC for what outlives the statement and may be large. */
+static int bind(sqlite3_stmt *q, sqlite3_destructor_type keep, const char *format, va_list ap)
 {
     int rc = SQLITE_OK;
     for (int i = 1; *format && rc == SQLITE_OK; i++, format++) {
         if (*format == 'i') {
             rc = sqlite3_bind_int64(q, i, va_arg(ap, int64_t));
         } else if (*format == 't') {
-            rc = sqlite3_bind_text(q, i, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+            rc = sqlite3_bind_text(q, i, va_arg(ap, const char *), -1, keep);
         } else {
             const void *data = va_arg(ap, const void *);
             size_t size = va_arg(ap, size_t);
-            rc = sqlite3_bind_blob64(q, i, data, size, SQLITE_TRANSIENT);
+            rc = sqlite3_bind_blob64(q, i, data, size, keep);
         }
     }
     return rc;
 }
 
 static cpuu_rc vquery(cpuu_store *s, sqlite3_stmt **out, cpuu_error *err, const char *sql,
-                      const char *format, va_list ap)
+                      sqlite3_destructor_type keep, const char *format, va_list ap)
 {
     sqlite3_stmt *q = NULL;
     int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
     if (rc == SQLITE_OK)
-        rc = bind(q, format, ap);
+        rc = bind(q, keep, format, ap);
     if (rc != SQLITE_OK) {
         sqlite3_finalize(q);
         return fail(s, rc, err);
@@ -285,7 +286,7 @@ cpuu_rc cpuu_store_query(cpuu_store *s, sqlite3_stmt **out, cpuu_error *err, con
 {
     va_list ap;
     va_start(ap, format);
-    cpuu_rc rc = vquery(s, out, err, sql, format, ap);
+    cpuu_rc rc = vquery(s, out, err, sql, SQLITE_TRANSIENT, format, ap);
     va_end(ap);
     return rc;
 }
@@ -328,7 +329,7 @@ cpuu_rc cpuu_store_write(cpuu_store *s, cpuu_error *err, const char *sql, const 
     if (cpuu_fault_fail("write"))
         return lose(s, cpuu_fail(err, CPUU_E_IO, "journal '%s': no space", s->path));
     va_start(ap, format);
-    rc = vquery(s, &q, err, sql, format, ap);
+    rc = vquery(s, &q, err, sql, SQLITE_STATIC, format, ap);
     va_end(ap);
     if (rc == CPUU_OK)
         rc = cpuu_store_step(s, q, &row, err);

@@ -649,6 +649,11 @@ cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, bool
     return rc;
 }
 
+void cpuu_translate_forget(cpuu_translate *t)
+{
+    cpuu_arena_free(&t->answers);
+}
+
 typedef struct name_set {
     cpuu_link **links; /* those with an id >= 0x8000 */
     uint16_t *ids;

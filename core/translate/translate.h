@@ -41,13 +41,17 @@ cpuu_rc cpuu_translate_new(const cpuu_translate_options *o, cpuu_log *log, cpuu_
 void cpuu_translate_free(cpuu_translate *t);
 
 /* Translates n links as one set; fills outcome, reason, out and the readable texts of each. `out`
- * blobs live until cpuu_translate_free. make_names: names of named properties that the target does
- * not know are made there, for good; otherwise such links are kept. */
+ * blobs and texts live until the next call or cpuu_translate_forget(). make_names: names of named
+ * properties that the target does not know are made there, for good; otherwise such links are
+ * kept. */
 cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, bool make_names,
                              cpuu_error *err);
 
+/* Gives back what the last answers need: nobody looks at them any more. */
+void cpuu_translate_forget(cpuu_translate *t);
+
 /* Readable identity of an EntryID or address, for reports: "Bob Brown <bob@...>: \Calendar". Lives
- * until cpuu_translate_free. Never NULL. */
+ * until the next cpuu_translate_links() or cpuu_translate_forget(). Never NULL. */
 const char *cpuu_translate_describe(cpuu_translate *t, bool target_side, uint32_t kind,
                                     cpuu_blob id);
 

@@ -153,6 +153,8 @@ void cpuu_buf_reset(cpuu_buf *b)
     b->failed = false;
 }
 
+#define LARGE (1u << 20) /* bytes */
+
 static bool reserve(cpuu_buf *b, size_t n)
 {
     if (b->failed || n > b->max - b->size) {
@@ -164,7 +166,7 @@ static bool reserve(cpuu_buf *b, size_t n)
         return true;
     size_t cap = b->cap < 64 ? 64 : b->cap;
     while (cap < need)
-        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+        cap = cap >= LARGE ? need + need / 4 : cap * 2;
     if (cap > b->max)
         cap = b->max;
     uint8_t *p = cpuu_fmt_realloc(b->data, cap);
