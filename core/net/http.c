@@ -842,8 +842,11 @@ static cpuu_rc drive(cpuu_http *http, int64_t until, bool (*enough)(void *user),
             curl_multi_poll(http->multi, NULL, 0, left < POLL_MS ? (int)left : POLL_MS, NULL);
         rc = turn(http, &any, err);
     }
+    int running;
     if (rc < 0)
         abort_all(http);
+    else if (http->active) /* what has just begun is on its way while nobody drives */
+        curl_multi_perform(http->multi, &running);
     http->driving = false;
     return rc;
 }
