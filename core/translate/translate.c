@@ -239,9 +239,10 @@ static cpuu_rc gather(cpuu_translate *t, const cpuu_link *links, size_t n, cpuu_
 {
     for (size_t i = 0; i < n; i++)
         note(t, &links[i]);
-    cpuu_rc rc = cpuu_facts_resolve_owners(t, err);
+    /* Names first: owners may be on their way already (reading ahead), and come meanwhile. */
+    cpuu_rc rc = cpuu_facts_resolve_called(t, err);
     if (rc == CPUU_OK)
-        rc = cpuu_facts_resolve_called(t, err);
+        rc = cpuu_facts_resolve_owners(t, err);
     if (rc == CPUU_OK)
         rc = cpuu_facts_resolve_people(t, err);
     if (rc == CPUU_OK)
