@@ -43,14 +43,15 @@ cpuu_rc cpuu_span_begin(cpuu_run *run, cpuu_error *err)
     run->alone = deaths > 0;
     if (rc == CPUU_OK)
         rc = cpuu_journal_begin_span(j, run->f->name, &run->span, err);
-    /* On disk before the feature starts: a feature that never comes back must be known by name. */
+    /* On disk before the feature starts, with the end of the one before it: a feature that never
+     * comes back must be known by name. */
     if (rc == CPUU_OK)
         rc = cpuu_journal_flush(j, err);
     run->broken = run->broken || rc < 0;
     return rc;
 }
 
-/* Durable with the next flush. */
+/* Durable with the next flush: when the next feature begins, or cpuu_batch_end(). */
 static void end_span(cpuu_run *run, cpuu_span_end how)
 {
     cpuu_error err = CPUU_ERROR_INIT;
@@ -58,13 +59,6 @@ static void end_span(cpuu_run *run, cpuu_span_end how)
         cpuu_journal_end_span(run->w->journal, run->span, how, &err) < 0)
         cpuu_logf(run->w->log, CPUU_LV_WARNING, "%s", err.text);
     run->span = 0;
-}
-
-static void flush_ends(cpuu_work *w)
-{
-    cpuu_error err = CPUU_ERROR_INIT;
-    if (w->journal && cpuu_journal_flush(w->journal, &err) < 0)
-        cpuu_logf(w->log, CPUU_LV_WARNING, "%s", err.text);
 }
 
 /* ---- the end of a feature -------------------------------------------------------------------- */
@@ -166,7 +160,6 @@ static void write_runs(cpuu_reading *s, cpuu_run **runs, size_t n)
         }
         free_run(runs[i]);
     }
-    flush_ends(s->w);
 }
 
 void cpuu_batch_apply(cpuu_reading *s)
@@ -195,11 +188,16 @@ static void drop(cpuu_run *run)
     free_run(run);
 }
 
-void cpuu_batch_drop(cpuu_reading *s)
+void cpuu_batch_end(cpuu_reading *s)
 {
+    cpuu_error err = CPUU_ERROR_INIT;
+    if (s->given_up.rc == CPUU_OK)
+        cpuu_batch_apply(s);
     for (size_t i = 0; i < s->n_pending; i++)
         drop(s->pending[i]);
     s->n_pending = 0;
+    if (s->w->journal && cpuu_journal_flush(s->w->journal, &err) < 0)
+        cpuu_logf(s->w->log, CPUU_LV_WARNING, "%s", err.text);
 }
 
 /* ---- who may wait ---------------------------------------------------------------------------- */
@@ -218,9 +216,9 @@ static bool differ(const cpuu_queued *a, const cpuu_queued *b)
     return false;
 }
 
-/* Two changes that must not wait together: of one object; of the rules or permissions of one folder,
- * which are one table to the server; and two new objects that could be mistaken for each other when
- * one of them has to be found by what it looks like (replay.c: find_created). */
+/* Two changes that must not wait together: of one object; of the rules or permissions of one
+ * folder, which are one table to the server; and two new objects that could be mistaken for each
+ * other when one of them has to be found by what it looks like (replay.c: find_created). */
 static bool collide(const cpuu_queued *a, const cpuu_queued *b)
 {
     const bool same_kind = a->c.what == b->c.what;
@@ -263,6 +261,19 @@ static bool must_go_first(const cpuu_reading *s, const cpuu_run *run)
     return false;
 }
 
+static size_t bytes_to_write(const cpuu_reading *s)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < s->n_pending; i++) {
+        for (size_t k = 0; k < s->pending[i]->n_queue; k++) {
+            const cpuu_queued *q = &s->pending[i]->queue[k];
+            for (uint32_t v = 0; v < q->c.n_set && q->merged == k; v++)
+                bytes += q->c.set[v].size + sizeof(q->c.set[v].tag);
+        }
+    }
+    return bytes;
+}
+
 static bool may_wait(const cpuu_run *run)
 {
     return cpuu_run_queues(run, false) && !run->alone &&
@@ -278,7 +289,6 @@ void cpuu_batch_add(cpuu_run *run, const cpuu_error *why)
     if (why) {
         end_badly(run, why);
         free_run(run);
-        flush_ends(s->w);
         return;
     }
     if (must_go_first(s, run))
@@ -288,10 +298,11 @@ void cpuu_batch_add(cpuu_run *run, const cpuu_error *why)
     } else if (may_wait(run) &&
                cpuu_grow(&s->pending, &s->cap_pending, s->n_pending, sizeof(*s->pending))) {
         end_span(run, CPUU_SPAN_OK);
-        flush_ends(s->w); /* what comes next is not its fault */
         cpuu_reading_expect(s, run);
         run->expected = true;
         s->pending[s->n_pending++] = run;
+        if (!s->w->dry_run)
+            cpuu_mailbox_will_write(s->w->target, bytes_to_write(s));
     } else {
         write_runs(s, &run, 1);
     }

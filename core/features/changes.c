@@ -488,7 +488,7 @@ static cpuu_rc ask_images(const slot *slots, size_t n, cpuu_mail_op *ops, size_t
     return rc;
 }
 
-/* The ids stay where the other run keeps them: journal_all() copies them while all runs are there. */
+/* The ids stay where the other run keeps them: journal_all() copies them while all are there. */
 static void share_listing(const slot *mine, const slot *other)
 {
     mine->q->ids_before = other->q->ids_before;

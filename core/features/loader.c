@@ -228,14 +228,36 @@ static bool ready(const cpuu_plugins *p, size_t at, size_t placed)
     return true;
 }
 
-/* Moves the first ready feature to the next place until all have one: stable, whatever the order.
- */
+/* By what it declares. */
+static bool reads_mailbox(const cpuu_feature *f)
+{
+    for (uint32_t i = 0; i < f->n_reads; i++) {
+        if (cpuu_validate_query_at(f->reads, i).side != CPUU_PROFILE)
+            return true;
+    }
+    return false;
+}
+
+/* The first one that is ready; of these, one that reads no mailbox, because the others' answers
+ * come meanwhile. p->count: none. */
+static size_t next_ready(const cpuu_plugins *p, size_t placed)
+{
+    size_t first = p->count;
+    for (size_t at = placed; at < p->count; at++) {
+        if (!ready(p, at, placed))
+            continue;
+        if (!reads_mailbox(p->items[at].feature))
+            return at;
+        first = first < p->count ? first : at;
+    }
+    return first;
+}
+
+/* Moves features to their places one by one: stable, whatever the order. */
 static cpuu_rc sort_features(cpuu_plugins *p, cpuu_error *err)
 {
     for (size_t placed = 0; placed < p->count; placed++) {
-        size_t at = placed;
-        while (at < p->count && !ready(p, at, placed))
-            at++;
+        const size_t at = next_ready(p, placed);
         if (at == p->count)
             return cpuu_fail(
                 err, CPUU_E_FORMAT,

@@ -84,7 +84,9 @@ typedef struct cpuu_overlay {
 /* All features of one profile. */
 typedef struct cpuu_reading {
     cpuu_work *w;
+    const bool *selected; /* features that will run; NULL = nothing is declared */
     cpuu_fetch *declared; /* answers to declared reads, shared by all features that ask the same */
+    bool fetched;         /* they are there */
     cpuu_other *others;
     cpuu_names *names;
     cpuu_overlay *overlays;
@@ -189,7 +191,9 @@ cpuu_rc cpuu_run_beat(cpuu_run *run);
 cpuu_rc cpuu_run_problem(cpuu_run *run, const cpuu_error *err);
 
 /* reads.c */
-cpuu_rc cpuu_reading_prefetch(cpuu_reading *s, const bool *selected, cpuu_error *err);
+/* Notes what the features that will run have declared; fetched when one of them reads a mailbox.
+ * `selected` lives as long as the reading. */
+cpuu_rc cpuu_reading_declare(cpuu_reading *s, const bool *selected, cpuu_error *err);
 cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, uint32_t n,
                                     cpuu_rows **out);
 cpuu_rc CPUU_CALL cpuu_service_rows(cpuu_rows *rows, uint32_t index, cpuu_row *out);
@@ -240,8 +244,8 @@ void cpuu_batch_add(cpuu_run *run, const cpuu_error *why);
 void cpuu_batch_apply(cpuu_reading *s);
 /* The same in the middle of a feature; CPUU_E_STOP when it must not go on. */
 cpuu_rc cpuu_batch_before(cpuu_run *run);
-/* Forgets what waits: nothing of it has been written. */
-void cpuu_batch_drop(cpuu_reading *s);
+/* After the last feature: writes what waits, or forgets it when the profile was given up. */
+void cpuu_batch_end(cpuu_reading *s);
 void cpuu_reading_give_up(cpuu_reading *s, const cpuu_error *why);
 
 /* files.c */

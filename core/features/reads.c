@@ -1,7 +1,7 @@
 /*
- * Reading sets. Declared reads of all features are fetched as one set before the first feature
- * runs; features that ask the same share the answer. What was not declared is fetched as a set when
- * asked.
+ * Reading sets. Declared reads of all features are fetched as one set when the first of them asks
+ * a mailbox for anything; features that ask the same share the answer. What was not declared is
+ * fetched as a set when asked.
  */
 #include "features/private.h"
 
@@ -120,7 +120,7 @@ cpuu_rc cpuu_reading_names(cpuu_reading *s, const cpuu_feature *f, cpuu_mailbox 
 }
 
 /* Names of all features that will run, in both mailboxes, in one set. */
-static cpuu_rc map_names(cpuu_reading *s, const bool *selected, cpuu_error *err)
+static cpuu_rc map_names(cpuu_reading *s, cpuu_error *err)
 {
     const size_t count = cpuu_plugins_count(s->w->plugins);
     cpuu_names **entries = cpuu_calloc(2 * count, sizeof(*entries));
@@ -130,8 +130,8 @@ static cpuu_rc map_names(cpuu_reading *s, const bool *selected, cpuu_error *err)
         const cpuu_feature *f = cpuu_plugins_feature(s->w->plugins, i, NULL, NULL);
         cpuu_mailbox *boxes[2] = {f->needs & CPUU_NEED_SOURCE ? s->w->source : NULL,
                                   f->needs & CPUU_NEED_TARGET ? s->w->target : NULL};
-        for (int k = 0; k < 2 && selected[i] && f->n_names; k++) {
-            if (!boxes[k])
+        for (int k = 0; k < 2 && s->selected[i] && f->n_names; k++) {
+            if (!boxes[k] || names_entry(s, f, boxes[k]))
                 continue;
             entries[n] = new_names(s, f, boxes[k]);
             if (!entries[n++])
@@ -428,6 +428,7 @@ static cpuu_rc fetch_all(cpuu_reading *s, cpuu_fetch **list, size_t n, cpuu_erro
         if (!f->done)
             rc = fetch_columns(s, f, err);
         if (rc == CPUU_OK && !f->done) {
+            f->count = 0; /* of an attempt that was cut short */
             which[n_ops] = i;
             ops[n_ops++] = read_op(f);
         }
@@ -491,7 +492,7 @@ static cpuu_fetch *find_declared(cpuu_reading *s, const cpuu_feature *feature, c
     return NULL;
 }
 
-static cpuu_rc declare(cpuu_reading *s, const cpuu_feature *feature, size_t *n, cpuu_error *err)
+static cpuu_rc declare(cpuu_reading *s, const cpuu_feature *feature, cpuu_error *err)
 {
     for (uint32_t i = 0; i < feature->n_reads; i++) {
         cpuu_query q = cpuu_validate_query_at(feature->reads, i);
@@ -505,29 +506,37 @@ static cpuu_rc declare(cpuu_reading *s, const cpuu_feature *feature, size_t *n, 
             return cpuu_nomem(err);
         f->next = s->declared;
         s->declared = f;
-        ++*n;
     }
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_reading_prefetch(cpuu_reading *s, const bool *selected, cpuu_error *err)
+cpuu_rc cpuu_reading_declare(cpuu_reading *s, const bool *selected, cpuu_error *err)
 {
-    size_t n = 0;
-    cpuu_rc rc = s->w->mail ? map_names(s, selected, err) : CPUU_OK;
+    cpuu_rc rc = CPUU_OK;
+    s->selected = selected;
     for (size_t i = 0; i < cpuu_plugins_count(s->w->plugins) && rc == CPUU_OK; i++) {
         if (selected[i])
-            rc = declare(s, cpuu_plugins_feature(s->w->plugins, i, NULL, NULL), &n, err);
+            rc = declare(s, cpuu_plugins_feature(s->w->plugins, i, NULL, NULL), err);
     }
-    if (rc < 0 || n == 0)
-        return rc;
-    cpuu_fetch **list = cpuu_calloc(n, sizeof(*list));
-    if (!list)
-        return cpuu_nomem(err);
-    size_t at = 0;
+    return rc;
+}
+
+/* What was declared, all of it. Most of it has been under way since the mailboxes were opened
+ * (cpuu_features_ahead); a feature that reads no mailbox need not wait for it. */
+static cpuu_rc prefetch(cpuu_reading *s, cpuu_error *err)
+{
+    size_t n = 0, at = 0;
+    cpuu_rc rc = s->w->mail ? map_names(s, err) : CPUU_OK;
+    for (const cpuu_fetch *f = s->declared; f; f = f->next)
+        n++;
+    cpuu_fetch **list = rc == CPUU_OK ? cpuu_calloc(n + 1, sizeof(*list)) : NULL;
+    if (rc < 0 || !list)
+        return rc < 0 ? rc : cpuu_nomem(err);
     for (cpuu_fetch *f = s->declared; f; f = f->next)
         list[at++] = f;
     rc = fetch_all(s, list, n, err);
     cpuu_free(list);
+    s->fetched = rc == CPUU_OK;
     return rc;
 }
 
@@ -662,6 +671,41 @@ static cpuu_rows *rows_new(cpuu_run *run, cpuu_fetch *fetch, bool own)
     return r;
 }
 
+/* Whether a shared answer has a row for each that the query asks for, and no other. */
+static bool lists(const cpuu_fetch *f, const cpuu_query *q)
+{
+    cpuu_blob folder = f->q.folder;
+    if (!f->done || f->rc < 0 || f->stale || f->q.side != q->side || f->q.what != q->what ||
+        !same_text(f->q.filter, q->filter) || f->q.flags || f->q.store.size || q->store.size)
+        return false;
+    if (f->q.role != CPUU_ROLE_NONE && q->role == CPUU_ROLE_NONE &&
+        !cpuu_mailbox_role(f->box, f->q.role, &folder))
+        return false;
+    return q->role != CPUU_ROLE_NONE ? f->q.role == q->role
+                                     : folder.size && cpuu_blob_same(folder, q->folder);
+}
+
+/* The ids of a streamed query, from a declared read of the same folder when there is one. */
+static cpuu_rc take_ids(cpuu_reading *s, cpuu_fetch *f, const cpuu_query *q, cpuu_error *err)
+{
+    const cpuu_fetch *from = s->declared;
+    while (from && !lists(from, q))
+        from = from->next;
+    for (size_t i = 0; from && i < from->count; i++) {
+        cpuu_mail_row row = {.id = from->rows[i].id};
+        row.id.data = cpuu_arena_dup(&f->arena, row.id.data, row.id.size);
+        if (!row.id.data || !cpuu_grow(&f->rows, &f->cap, f->count, sizeof(*f->rows)))
+            return cpuu_nomem(err);
+        f->rows[f->count++] = row;
+    }
+    if (from) {
+        f->box = from->box;
+        f->is_target = from->is_target;
+        f->done = true;
+    }
+    return CPUU_OK;
+}
+
 /* Rows for one query: shared when it was declared and is still true, else of its own. */
 static cpuu_rc open_rows(cpuu_run *run, const cpuu_query *q, cpuu_rows **out, cpuu_error *err)
 {
@@ -687,6 +731,7 @@ static cpuu_rc open_rows(cpuu_run *run, const cpuu_query *q, cpuu_rows **out, cp
         r->page = fetch_new(run->f, q);
         if (!r->page)
             return cpuu_nomem(err);
+        return own ? take_ids(run->s, f, q, err) : CPUU_OK;
     }
     return q->side == CPUU_PROFILE ? fetch_sections(run->w, f, err) : CPUU_OK;
 }
@@ -737,7 +782,11 @@ static bool depends(const cpuu_query *q, const cpuu_fetch *shared, const cpuu_qu
 static bool must_write_first(cpuu_run *run, const cpuu_query *q)
 {
     cpuu_reading *s = run->s;
-    if (s->n_pending == 0 || q->side == CPUU_SOURCE)
+    if (s->n_pending == 0)
+        return false;
+    if (q->side != CPUU_PROFILE && s->selected && !s->fetched) /* the server will be asked */
+        return true;
+    if (q->side == CPUU_SOURCE)
         return false;
     const bool own = q->side == CPUU_PROFILE || (q->flags & CPUU_STREAM);
     const cpuu_fetch *shared = own ? NULL : find_declared(s, run->f, q);
@@ -901,7 +950,10 @@ cpuu_rc CPUU_CALL cpuu_service_read(cpuu_run *run, const cpuu_query *queries, ui
         return rc;
     for (uint32_t i = 0; i < n && rc == CPUU_OK; i++) {
         cpuu_query q = cpuu_validate_query_at(queries, i);
-        rc = open_rows(run, &q, &out[i], &err);
+        if (q.side != CPUU_PROFILE && run->s->selected && !run->s->fetched)
+            rc = prefetch(run->s, &err);
+        if (rc == CPUU_OK)
+            rc = open_rows(run, &q, &out[i], &err);
     }
     if (rc == CPUU_OK)
         rc = run_queries(run, out, n, &err);

@@ -90,6 +90,16 @@ static cpuu_rc call(cpuu_run *run, cpuu_verb verb, cpuu_error *err)
     return CPUU_OK;
 }
 
+/* A verb that changes nothing. */
+static cpuu_rc run_verb(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind kind, cpuu_verb verb,
+                        cpuu_error *err)
+{
+    cpuu_run run = run_begin(s, f, kind);
+    cpuu_rc rc = judge(&run, verb(&CPUU_HOST_TABLE, &run), err);
+    cpuu_run_end(&run);
+    return rc;
+}
+
 /* A feature that does not even start. */
 static void refuse(cpuu_reading *s, const cpuu_feature *f, const cpuu_error *why)
 {
@@ -115,19 +125,11 @@ static void run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected)
     run->selected = selected;
     run->critical = critical;
     cpuu_rc rc = cpuu_span_begin(run, &err);
+    if (rc == CPUU_OK && selected && !critical && f->check) /* else it was asked before */
+        rc = run_verb(s, f, CPUU_VERB_CHECK, f->check, &err);
     if (rc == CPUU_OK)
         rc = call(run, selected ? f->update : f->skip, &err);
     cpuu_batch_add(run, rc < 0 ? &err : NULL);
-}
-
-/* A verb that changes nothing. */
-static cpuu_rc run_verb(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind kind, cpuu_verb verb,
-                        cpuu_error *err)
-{
-    cpuu_run run = run_begin(s, f, kind);
-    cpuu_rc rc = judge(&run, verb(&CPUU_HOST_TABLE, &run), err);
-    cpuu_run_end(&run);
-    return rc;
 }
 
 /* ---- all features ---------------------------------------------------------------------------- */
@@ -148,19 +150,6 @@ static cpuu_rc check_critical(cpuu_reading *s, const bool *selected, cpuu_error 
         }
     }
     return rc;
-}
-
-/* check() of a feature that is not critical comes when its turn does. */
-static bool check_in_turn(cpuu_reading *s, const cpuu_feature *f)
-{
-    cpuu_error err = CPUU_ERROR_INIT;
-    if (!f->check || cpuu_feature_is_critical(s->w->settings, f->name) ||
-        run_verb(s, f, CPUU_VERB_CHECK, f->check, &err) == CPUU_OK)
-        return true;
-    refuse(s, f, &err);
-    if (err.rc == CPUU_E_STOP)
-        cpuu_reading_give_up(s, &err);
-    return false;
 }
 
 /* Whether a feature that must run earlier has run, but is not written yet. */
@@ -192,12 +181,10 @@ static cpuu_rc run_all(cpuu_reading *s, const bool *selected, cpuu_error *err)
         }
         if (waits_for(s, f))
             cpuu_batch_apply(s);
-        if (s->given_up.rc == CPUU_OK && (!selected[i] || check_in_turn(s, f)))
+        if (s->given_up.rc == CPUU_OK)
             run_feature(s, f, selected[i]);
     }
-    if (s->given_up.rc == CPUU_OK)
-        cpuu_batch_apply(s);
-    cpuu_batch_drop(s);
+    cpuu_batch_end(s);
     return s->given_up.rc < 0 ? cpuu_fail(err, s->given_up.rc, "%s", s->given_up.text) : CPUU_OK;
 }
 
@@ -210,7 +197,7 @@ cpuu_rc cpuu_features_update(cpuu_work *w, cpuu_error *err)
         return cpuu_nomem(err);
     w->restore_failed = false;
     cpuu_plugins_select(w->plugins, w->settings, selected);
-    cpuu_rc rc = cpuu_reading_prefetch(&s, selected, err);
+    cpuu_rc rc = cpuu_reading_declare(&s, selected, err);
     if (rc == CPUU_OK)
         rc = check_critical(&s, selected, err);
     if (rc == CPUU_OK) {

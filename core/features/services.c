@@ -17,6 +17,7 @@
 cpuu_rc cpuu_run_problem(cpuu_run *run, const cpuu_error *err)
 {
     snprintf(run->last_problem, sizeof(run->last_problem), "%.590s", err->text);
+    run->stop = run->stop || err->rc == CPUU_E_STOP; /* what is driven asks the user, too */
     /* Codes of the host itself have no meaning to a plugin. */
     if (err->rc == CPUU_E_AUTH)
         return CPUU_E_ACCESS;

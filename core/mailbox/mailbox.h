@@ -81,6 +81,10 @@ cpuu_rc cpuu_mail_open_all(cpuu_mail *mail, cpuu_mail_open *opens, size_t n, cpu
  */
 void cpuu_mail_ahead(cpuu_mail *mail, const cpuu_mail_open *opens, size_t n);
 
+/* About so many bytes of changes will soon come: connects as many contexts as it takes to send them
+ * side by side, in the background. */
+void cpuu_mailbox_will_write(cpuu_mailbox *box, size_t bytes);
+
 typedef struct cpuu_mailbox_info {
     uint8_t mailbox_guid[16];  /* provider UID of its private EntryIDs */
     cpuu_blob store_entryid;   /* v3 form built from mailbox DN and SMTP address */

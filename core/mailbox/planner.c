@@ -898,6 +898,16 @@ void cpuu_box_schedule(cpuu_mailbox *box)
     }
 }
 
+/* As for a backlog, but in good time: Connect goes on while something else is waited for. */
+void cpuu_mailbox_will_write(cpuu_mailbox *box, size_t bytes)
+{
+    const size_t requests = bytes / (28u * 1024u) + 1;
+    for (uint32_t i = 1; i < box->max_lanes && requests >= 3 && i < requests; i++) {
+        if (box->known && box->lanes[i].state == CPUU_LANE_NEW)
+            lane_connect(&box->lanes[i]);
+    }
+}
+
 /* Milliseconds until a waiting lane may go on; -1: none waits. */
 static int64_t next_wake(const cpuu_mail *mail)
 {
