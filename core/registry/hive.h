@@ -40,9 +40,10 @@ cpuu_rc cpuu_hive_image_read(cpuu_hive_image *image, int fd, cpuu_error *err);
 cpuu_rc cpuu_hive_image_compare(const cpuu_hive_image *image, int fd, bool *same, cpuu_error *err);
 
 /* Adds to a dirty hive what its log files, which lie beside it, still hold, and makes it clean: in
- * memory, nothing is written. A clean hive stays as it is. CPUU_E_DIRTY when that is not possible. */
-cpuu_rc cpuu_hive_recover(const char *path, cpuu_hive_image *image, bool *recovered, cpuu_log *log,
-                          cpuu_error *err);
+ * memory, nothing is written. *found, initialised, gets the dirty one, and stays as it is when the
+ * hive is clean. CPUU_E_DIRTY when that is not possible. */
+cpuu_rc cpuu_hive_recover(const char *path, cpuu_hive_image *image, cpuu_hive_image *found,
+                          cpuu_log *log, cpuu_error *err);
 
 #define CPUU_HIVE_PAGE 4096u
 

@@ -27,9 +27,9 @@ typedef struct hivefile {
     int fd;        /* the hive, locked; -1 = none */
     struct stat st;
     cpuu_hive_image image; /* what the file holds */
+    cpuu_hive_image found; /* the file, when it is dirty: the image is that and its log files */
     cpuu_hive_head head;
     cpuu_hive_cells cells;
-    bool recovered; /* the image is not the file, but what file and log files together mean */
     bool broken;    /* an apply() failed: the state of the file must be looked at again */
 } hivefile;
 
@@ -75,7 +75,7 @@ static cpuu_rc read_hive(hivefile *f, cpuu_error *err)
     if (rc == CPUU_OK)
         rc = cpuu_hive_image_read(&f->image, f->fd, err);
     if (rc == CPUU_OK)
-        rc = cpuu_hive_recover(f->path, &f->image, &f->recovered, f->log, err);
+        rc = cpuu_hive_recover(f->path, &f->image, &f->found, f->log, err);
     if (rc == CPUU_OK)
         rc = cpuu_hive_check(&f->image, &f->head, &f->cells, err);
     return rc == CPUU_OK ? rc : cpuu_wrap(err, "'%s'", f->path);
@@ -88,6 +88,7 @@ static void close_hive(cpuu_reg *reg)
         close(f->fd); /* and unlocks */
     cpuu_hive_cells_free(&f->cells);
     cpuu_hive_image_free(&f->image);
+    cpuu_hive_image_free(&f->found);
     cpuu_free(f->path);
     cpuu_free(f);
 }
@@ -149,10 +150,10 @@ static cpuu_rc write_changed(const hivefile *f, const change *c, const cpuu_repl
 /* What is done to the file from now on shows in its times. */
 static cpuu_rc check_original(const hivefile *f, const cpuu_replace *r, cpuu_error *err)
 {
-    bool same = true;
+    bool same;
     cpuu_rc rc = check_path(f, r->dir, err);
-    if (rc == CPUU_OK && !f->recovered)
-        rc = cpuu_hive_image_compare(&f->image, f->fd, &same, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_image_compare(f->found.data ? &f->found : &f->image, f->fd, &same, err);
     if (rc == CPUU_OK && !same)
         rc = cpuu_fail(err, CPUU_E_BUSY, "'%s' was changed by somebody else meanwhile", f->path);
     return rc;
@@ -193,7 +194,7 @@ static void adopt(hivefile *f, int fd, const struct stat *st, const cpuu_hive_va
     f->cells = *cells;
     *cells = (cpuu_hive_cells){0};
     f->head.bins_size = f->cells.size;
-    f->recovered = false;
+    cpuu_hive_image_free(&f->found);
     if (cpuu_hive_image_update(&f->image, now, NULL) != CPUU_OK)
         cpuu_hive_image_free(&f->image);
 }
@@ -319,6 +320,7 @@ cpuu_rc cpuu_reg_open_hive(const char *path, cpuu_log *log, cpuu_reg **out, cpuu
     f->log = log;
     f->reg.ops = &ops;
     cpuu_hive_image_init(&f->image);
+    cpuu_hive_image_init(&f->found);
     f->path = cpuu_strdup(path);
     f->reg.location = f->path;
     cpuu_rc rc = f->path ? read_hive(f, err) : cpuu_nomem(err);

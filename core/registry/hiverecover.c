@@ -26,7 +26,8 @@ static cpuu_rc read_log(const char *hive, const char *end, cpuu_buf *out, cpuu_e
     return rc == CPUU_E_NOTFOUND ? CPUU_OK : rc;
 }
 
-static cpuu_rc replace_image(cpuu_hive_image *image, const cpuu_buf *with, cpuu_error *err)
+static cpuu_rc replace_image(cpuu_hive_image *image, const cpuu_buf *with, cpuu_hive_image *found,
+                             cpuu_error *err)
 {
     cpuu_hive_image fresh;
     cpuu_hive_image_init(&fresh);
@@ -43,19 +44,18 @@ static cpuu_rc replace_image(cpuu_hive_image *image, const cpuu_buf *with, cpuu_
         cpuu_hive_image_free(&fresh);
         return rc;
     }
-    cpuu_hive_image_free(image);
+    *found = *image;
     *image = fresh;
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_hive_recover(const char *path, cpuu_hive_image *image, bool *recovered, cpuu_log *log,
-                          cpuu_error *err)
+cpuu_rc cpuu_hive_recover(const char *path, cpuu_hive_image *image, cpuu_hive_image *found,
+                          cpuu_log *log, cpuu_error *err)
 {
     static const char *const ends[] = {".LOG1", ".LOG2"};
     cpuu_buf logs[2], whole;
     unsigned entries = 0;
     cpuu_rc rc = CPUU_OK;
-    *recovered = false;
     if (!cpuu_hive_is_dirty(image->data, image->size))
         return CPUU_OK;
     cpuu_buf_init(&whole, CPUU_HIVE_MAX_SIZE);
@@ -67,12 +67,10 @@ cpuu_rc cpuu_hive_recover(const char *path, cpuu_hive_image *image, bool *recove
     if (rc == CPUU_OK)
         rc = cpuu_hive_replay(image->data, image->size, logs, &whole, &entries, err);
     if (rc == CPUU_OK)
-        rc = replace_image(image, &whole, err);
-    if (rc == CPUU_OK) {
+        rc = replace_image(image, &whole, found, err);
+    if (rc == CPUU_OK)
         cpuu_logf(log, CPUU_LV_TRACE, "Registry: '%s' was not written completely; %u entries of its "
                   "log files are added to it", path, entries);
-        *recovered = true;
-    }
     cpuu_buf_free(&logs[0]);
     cpuu_buf_free(&logs[1]);
     cpuu_buf_free(&whole);
