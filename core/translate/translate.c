@@ -721,6 +721,19 @@ static cpuu_rc put_names(cpuu_translate *t, const name_set *s, cpuu_error *err)
     return CPUU_OK;
 }
 
+/* A mailbox that will not tell its names leaves the links as they are, with a word; a request that was
+ * lost is no answer. */
+static cpuu_rc names_failed(cpuu_translate *t, const cpuu_mail_op *op, cpuu_error *err)
+{
+    if (op->rc == CPUU_E_ACCESS || op->rc == CPUU_E_UNSUPPORTED) {
+        cpuu_logf(t->log, CPUU_LV_WARNING, "Cannot look up the names of properties: %s",
+                  op->error.text);
+        return CPUU_OK;
+    }
+    *err = op->error;
+    return cpuu_wrap(err, "looking up the names of properties");
+}
+
 /* Property tags >= 0x8000 inside blobs: id -> (GUID, name) at the source -> id at the target. A name
  * the target does not have stays unresolved unless make_names: creating one is permanent, so it is
  * done only for who is about to write it. */
@@ -738,6 +751,8 @@ static cpuu_rc translate_names(cpuu_translate *t, cpuu_link *links, size_t n, bo
     source.n_names = s.n;
     if (ask)
         rc = cpuu_mail_run(t->o.mail, &source, 1, err);
+    if (ask && rc == CPUU_OK && source.rc < 0)
+        rc = names_failed(t, &source, err);
     ask = ask && rc == CPUU_OK && source.rc == CPUU_OK;
     if (ask)
         name_set_shrink(&s);
@@ -745,6 +760,8 @@ static cpuu_rc translate_names(cpuu_translate *t, cpuu_link *links, size_t n, bo
     target.n_names = s.n;
     if (ask && s.n > 0)
         rc = cpuu_mail_run(t->o.mail, &target, 1, err);
+    if (ask && rc == CPUU_OK && target.rc < 0)
+        rc = names_failed(t, &target, err);
     if (ask && rc == CPUU_OK && target.rc == CPUU_OK)
         rc = put_names(t, &s, err);
     cpuu_mail_op_clear(&source);
