@@ -59,9 +59,10 @@ typedef struct cpuu_hive_variant {
 cpuu_rc cpuu_hive_variant_read(cpuu_hive_variant *v, const cpuu_hive_image *image, int fd,
                                cpuu_error *err);
 void cpuu_hive_variant_free(cpuu_hive_variant *v);
-/* Whether the file, read now, still has the same bytes. */
+/* Whether the file, read now, still has the same bytes; only in the pages that differ from the
+ * image unless `all` are asked for. */
 cpuu_rc cpuu_hive_variant_compare(const cpuu_hive_variant *v, const cpuu_hive_image *image, int fd,
-                                  bool *same, cpuu_error *err);
+                                  bool all, bool *same, cpuu_error *err);
 /* Whether the page at this offset of the file differs; those behind the ends do. */
 bool cpuu_hive_variant_changed(const cpuu_hive_variant *v, size_t at);
 /* Makes the image what the variant is. After a failure the image is only good to be freed. */
@@ -132,7 +133,7 @@ void cpuu_hive_settle(const cpuu_key *from, cpuu_key *to);
 /* Whether cpuu_hive_change can make `to` out of `from` safely. */
 cpuu_rc cpuu_hive_check_change(const cpuu_hive_head *head, const cpuu_key *from, const cpuu_key *to,
                                cpuu_error *err);
-/* Writes the image of `from` (its tree) changed into `to` to a file, which is emptied first. That is
+/* Writes the image of `from` (its tree) changed into `to` to a file, which is emptied first. It is
  * neither verified nor flushed. */
 cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_key *from, const cpuu_key *to,
                          int fd, cpuu_error *err);

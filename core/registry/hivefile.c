@@ -2,7 +2,7 @@
  * An offline hive as a registry. The file is locked and read once, when it is opened. apply() has
  * libhivex write the new hive to a temporary file beside the old one, reads it back, verifies every
  * edited key and every byte that no edit concerns, compares the old file with what was opened,
- * flushes the new one, compares it with what was verified, and renames.
+ * flushes the new one, looks whether it is still what was verified, and renames.
  *
  * What remains: somebody who ignores the lock and writes to the old file in the instant between the
  * last look and the rename loses that write. Windows is not such a somebody: the hive is offline.
@@ -104,6 +104,7 @@ static void end_change(change *c)
 {
     cpuu_key_free(c->to); /* it shares keys with the other */
     cpuu_key_free(c->from);
+    *c = (change){0};
 }
 
 static cpuu_rc usable(const hivefile *f, cpuu_error *err)
@@ -171,12 +172,23 @@ static cpuu_rc check_written(const hivefile *f, const change *c, const cpuu_repl
     return cpuu_wrap(err, "checking the new hive for '%s', which was left as it is", f->path);
 }
 
-/* Flushed, it holds the same. */
-static cpuu_rc check_kept(const hivefile *f, const cpuu_replace *r, const cpuu_hive_variant *now,
-                          cpuu_error *err)
+/* Flushes it and looks whether it holds the same: the pages that are not of the old hive, and all
+ * of them when the times of the file changed, as they do when somebody writes to it (or when a
+ * file system of the network sets them at the flush). */
+static cpuu_rc flush_and_check(const hivefile *f, cpuu_replace *r, const cpuu_hive_variant *now,
+                               cpuu_error *err)
 {
+    struct stat before, after;
     bool same;
-    cpuu_rc rc = cpuu_hive_variant_compare(now, &f->image, r->fd, &same, err);
+    if (fstat(r->fd, &before) != 0)
+        return cpuu_fail_errno(err, errno, "cannot examine the new '%s'", f->path);
+    cpuu_rc rc = cpuu_replace_flush(r, err);
+    if (rc != CPUU_OK)
+        return rc;
+    if (fstat(r->fd, &after) != 0)
+        return cpuu_fail_errno(err, errno, "cannot examine the new '%s'", f->path);
+    bool all = !same_file(&before, &after);
+    rc = cpuu_hive_variant_compare(now, &f->image, r->fd, all, &same, err);
     if (rc == CPUU_OK && !same)
         rc = cpuu_fail(err, CPUU_E_IO, "the disk did not keep what was written for '%s'", f->path);
     return rc;
@@ -199,8 +211,9 @@ static void adopt(hivefile *f, int fd, const struct stat *st, const cpuu_hive_va
         cpuu_hive_image_free(&f->image);
 }
 
-/* Everything up to the rename. The checks before the flush are made while the disk writes. */
-static cpuu_rc make_hive(const hivefile *f, const change *c, cpuu_replace *r,
+/* Everything up to the rename. The checks before the flush are made while the disk writes. The
+ * change is not needed any more then and is ended. */
+static cpuu_rc make_hive(const hivefile *f, change *c, cpuu_replace *r,
                          cpuu_hive_variant *now, cpuu_hive_cells *cells, cpuu_error *err)
 {
     cpuu_rc rc = lock(r->fd, f->path, err);
@@ -214,15 +227,14 @@ static cpuu_rc make_hive(const hivefile *f, const change *c, cpuu_replace *r,
         rc = check_original(f, r, err);
     if (rc == CPUU_OK)
         rc = cpuu_replace_inherit(r, err);
+    end_change(c);
     if (rc == CPUU_OK)
-        rc = cpuu_replace_flush(r, err);
-    if (rc == CPUU_OK)
-        rc = check_kept(f, r, now, err);
+        rc = flush_and_check(f, r, now, err);
     return rc == CPUU_OK ? check_path(f, r->dir, err) : rc;
 }
 
 /* Everything from the edited keys to the new file. */
-static cpuu_rc write_hive(hivefile *f, const change *c, cpuu_error *err)
+static cpuu_rc write_hive(hivefile *f, change *c, cpuu_error *err)
 {
     static const cpuu_replace_points points = {"hive.write", "hive.flush", "hive.rename",
                                                "hive.dirsync"};

@@ -242,10 +242,28 @@ cpuu_rc cpuu_hive_variant_read(cpuu_hive_variant *v, const cpuu_hive_image *imag
     return rc;
 }
 
-cpuu_rc cpuu_hive_variant_compare(const cpuu_hive_variant *v, const cpuu_hive_image *image, int fd,
-                                  bool *same, cpuu_error *err)
+static cpuu_rc compare_changed(const cpuu_hive_variant *v, int fd, bool *same, cpuu_error *err)
 {
-    return each_block(fd, v->size, same_pages, &(pair){(cpuu_hive_variant *)v, image}, same, err);
+    uint8_t page[CPUU_HIVE_PAGE];
+    *same = true;
+    for (size_t at = 0; *same && at < v->size; at += sizeof(page)) {
+        size_t part = v->size - at < sizeof(page) ? v->size - at : sizeof(page);
+        if (!cpuu_hive_variant_changed(v, at))
+            continue;
+        ssize_t n = read_block(fd, page, part, at);
+        if (n < 0)
+            return cpuu_fail_errno(err, errno, "cannot read the hive again");
+        *same = (size_t)n == part && memcmp(page, v->data + at, part) == 0;
+    }
+    return CPUU_OK;
+}
+
+cpuu_rc cpuu_hive_variant_compare(const cpuu_hive_variant *v, const cpuu_hive_image *image, int fd,
+                                  bool all, bool *same, cpuu_error *err)
+{
+    pair with = {(cpuu_hive_variant *)v, image};
+    return all ? each_block(fd, v->size, same_pages, &with, same, err)
+               : compare_changed(v, fd, same, err);
 }
 
 static cpuu_rc write_page(int fd, const uint8_t *p, size_t size, size_t at, cpuu_error *err)

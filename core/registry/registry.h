@@ -144,8 +144,8 @@ const cpuu_reg_value *cpuu_reg_find(const cpuu_reg_values *v, const char *name);
 /*
  * Applies the whole list or nothing. For a hive: written to a temporary file in the same folder,
  * read again, every byte that no edit concerns compared and every edited key checked, the original
- * checked to be unchanged since it was opened (else CPUU_E_BUSY), flushed, compared once more, then
- * renamed over it. That takes memory for the hive twice, and a tenth of it more. Killing the
+ * checked to be unchanged since it was opened (else CPUU_E_BUSY), flushed, looked at once more,
+ * then renamed over it. That takes memory for the hive twice, and a tenth of it more. Killing the
  * process at any moment leaves the old or the new hive, complete. Edits that change nothing write
  * nothing. When only the last step, the flush of the folder, fails, an error is returned although
  * the new hive is in place: after an error look at the hive again. After a failure the registry
