@@ -115,7 +115,7 @@ check "a profile without these files is updated" test $((mask & 1)) -eq 1
 check "and gets none" test -z "$(ls "$ROAMING")"
 
 # Real files, whose mailboxes nobody knows here: not a byte may change.
-oracles=${CPUU_ORACLES:-}/profiles
+oracles=${CPUU_ORACLES:-$srcdir/../shared/oracles}/profiles # independent data, as in tests/unit/oracle.h
 if [ -d "$oracles/srs" ]; then
     cpuu -UndoAll >/dev/null 2>&1
     for f in "$oracles"/srs/*.srs; do
@@ -128,6 +128,6 @@ if [ -d "$oracles/srs" ]; then
         cpuu -UndoAll >/dev/null 2>&1
     done
 else
-    echo "SKIP: real files: CPUU_ORACLES does not name them"
+    echo "SKIP: real files: no independent data ($oracles)"
 fi
 exit $failed
