@@ -30,51 +30,13 @@ cpuu_subject *cpuu_facts_called_person(cpuu_translate *t, const cpuu_called *c)
     return c->dn ? cpuu_facts_person(t, c->dn, c->smtp) : NULL;
 }
 
-typedef struct question { /* one directory request about some of t->called */
-    const char **keys;
-    size_t *who;
-    cpuu_person *answers;
-    size_t n;
-    cpuu_mail_op op;
-} question;
-
-static bool question_open(cpuu_translate *t, question *q)
-{
-    memset(q, 0, sizeof(*q));
-    q->keys = cpuu_calloc(t->n_called, sizeof(*q->keys));
-    q->who = cpuu_calloc(t->n_called, sizeof(*q->who));
-    q->answers = cpuu_calloc(t->n_called, sizeof(*q->answers));
-    return q->keys && q->who && q->answers;
-}
-
-static void question_add(question *q, size_t who, const char *key)
-{
-    q->keys[q->n] = key;
-    q->who[q->n++] = who;
-}
-
 /* An address book that does not answer leaves names as they are; that is no reason to fail. */
-static cpuu_rc question_ask(cpuu_translate *t, question *q, cpuu_directory *d, cpuu_error *err)
+static cpuu_rc ask(cpuu_translate *t, cpuu_question *q, cpuu_directory *d, cpuu_error *err)
 {
-    q->op = (cpuu_mail_op){.verb = CPUU_MAIL_LOOKUP,
-                           .directory = d,
-                           .keys = q->keys,
-                           .n_keys = (uint32_t)q->n,
-                           .people = q->answers};
-    cpuu_rc rc = q->n ? cpuu_mail_run(t->o.mail, &q->op, 1, err) : CPUU_OK;
-    if (rc == CPUU_OK && q->op.rc < 0) {
+    cpuu_rc rc = cpuu_question_ask(q, t, d, err);
+    if (rc == CPUU_OK && q->op.rc < 0)
         cpuu_logf(t->log, CPUU_LV_WARNING, "Cannot look people up by name: %s", q->op.error.text);
-        q->n = 0;
-    }
     return rc;
-}
-
-static void question_close(question *q)
-{
-    cpuu_mail_op_clear(&q->op);
-    cpuu_free(q->keys);
-    cpuu_free(q->who);
-    cpuu_free(q->answers);
 }
 
 static cpuu_rc take_answer(cpuu_translate *t, cpuu_called *c, const cpuu_person *p)
@@ -89,41 +51,41 @@ static cpuu_rc take_answer(cpuu_translate *t, cpuu_called *c, const cpuu_person 
 
 cpuu_rc cpuu_facts_resolve_called(cpuu_translate *t, cpuu_error *err)
 {
-    question q;
+    cpuu_question q;
     bool wanted = false;
     for (size_t i = 0; i < t->n_called; i++)
         wanted = wanted || !t->called[i].asked;
     cpuu_directory *d = wanted ? cpuu_facts_source_directory(t) : NULL;
     if (!d)
         return CPUU_OK;
-    cpuu_rc rc = question_open(t, &q) ? CPUU_OK : cpuu_nomem(err);
+    cpuu_rc rc = cpuu_question_open(&q, t->n_called, err);
     for (size_t i = 0; rc == CPUU_OK && i < t->n_called; i++) {
         if (!t->called[i].asked)
-            question_add(&q, i, t->called[i].name);
+            cpuu_question_add(&q, i, t->called[i].name);
         t->called[i].asked = true;
     }
     if (rc == CPUU_OK)
-        rc = question_ask(t, &q, d, err);
+        rc = ask(t, &q, d, err);
     for (size_t i = 0; rc == CPUU_OK && i < q.n; i++)
         if (take_answer(t, &t->called[q.who[i]], &q.answers[i]) != CPUU_OK)
             rc = cpuu_nomem(err);
-    question_close(&q);
+    cpuu_question_close(&q);
     return rc;
 }
 
 cpuu_rc cpuu_facts_name_called(cpuu_translate *t, cpuu_error *err)
 {
-    question q;
+    cpuu_question q;
     if (!t->n_called || !t->o.target_directory)
         return CPUU_OK;
-    cpuu_rc rc = question_open(t, &q) ? CPUU_OK : cpuu_nomem(err);
+    cpuu_rc rc = cpuu_question_open(&q, t->n_called, err);
     for (size_t i = 0; rc == CPUU_OK && i < t->n_called; i++) {
         const cpuu_subject *p = cpuu_facts_called_person(t, &t->called[i]);
         if (p && p->where == CPUU_WHERE_MOVED && !p->target_name && p->target_dn)
-            question_add(&q, i, p->target_dn);
+            cpuu_question_add(&q, i, p->target_dn);
     }
     if (rc == CPUU_OK)
-        rc = question_ask(t, &q, t->o.target_directory, err);
+        rc = ask(t, &q, t->o.target_directory, err);
     for (size_t i = 0; rc == CPUU_OK && i < q.n; i++) {
         const cpuu_person *a = &q.answers[i];
         cpuu_subject *p = cpuu_facts_called_person(t, &t->called[q.who[i]]);
@@ -133,6 +95,6 @@ cpuu_rc cpuu_facts_name_called(cpuu_translate *t, cpuu_error *err)
         if (!p->target_name)
             rc = cpuu_nomem(err);
     }
-    question_close(&q);
+    cpuu_question_close(&q);
     return rc;
 }

@@ -72,6 +72,25 @@ static inline bool same(const char *a, const char *b)
     return a && b && cpuu_casecmp(a, b) == 0;
 }
 
+/*
+ * One request to an address book about many people. Open with the number of keys there can be at
+ * most, close is owed whatever happened; a key lives until then. After ask, answer i of n is about
+ * `who` [i]; when the address book has failed, n is 0 and op.rc and op.error say why.
+ */
+typedef struct cpuu_question {
+    const char **keys;
+    size_t *who; /* the caller's number of what a key stands for */
+    cpuu_person *answers;
+    size_t n;
+    cpuu_mail_op op;
+} cpuu_question;
+
+cpuu_rc cpuu_question_open(cpuu_question *q, size_t most, cpuu_error *err);
+void cpuu_question_add(cpuu_question *q, size_t who, const char *key);
+cpuu_rc cpuu_question_ask(cpuu_question *q, cpuu_translate *t, cpuu_directory *directory,
+                          cpuu_error *err);
+void cpuu_question_close(cpuu_question *q);
+
 #define CPUU_OWNER_OWN    0
 #define CPUU_OWNER_PUBLIC 1
 

@@ -59,15 +59,23 @@ static void settle_from_mapping(const cpuu_translate *t, cpuu_owner *w)
            row->migrated ? CPUU_WHY_MIGRATED : CPUU_WHY_NOT_MIGRATED);
 }
 
+/* An address book that does not answer leaves owners as they are known. */
+static cpuu_rc ask(cpuu_translate *t, cpuu_question *q, cpuu_directory *directory, bool target_side,
+                   cpuu_error *err)
+{
+    cpuu_rc rc = cpuu_question_ask(q, t, directory, err);
+    if (rc == CPUU_OK && q->op.rc < 0)
+        cpuu_logf(t->log, CPUU_LV_WARNING, "Cannot look mailbox owners up in the %s address book: %s",
+                  target_side ? "target" : "source", q->op.error.text);
+    return rc;
+}
+
 /* Completes owners known by one identity only, from a directory. */
 static cpuu_rc complete(cpuu_translate *t, cpuu_directory *directory, bool target_side,
                         cpuu_error *err)
 {
-    size_t n = 0;
-    const char **keys = cpuu_calloc(t->n_owners, sizeof(*keys));
-    size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
-    cpuu_person *answers = cpuu_calloc(t->n_owners, sizeof(*answers));
-    cpuu_rc rc = keys && who && answers ? CPUU_OK : cpuu_nomem(err);
+    cpuu_question q;
+    cpuu_rc rc = cpuu_question_open(&q, t->n_owners, err);
     for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
         const cpuu_owner *w = &t->owners[i];
         const char *dn = target_side ? w->target_dn : w->dn;
@@ -75,16 +83,13 @@ static cpuu_rc complete(cpuu_translate *t, cpuu_directory *directory, bool targe
         bool wanted = target_side ? w->where == CPUU_WHERE_MOVED : !w->asked;
         if (!wanted || w->is_public || (dn && smtp) || (!dn && !smtp) || (!target_side && dn))
             continue;
-        keys[n] = dn ? dn : smtp;
-        who[n++] = i;
+        cpuu_question_add(&q, i, dn ? dn : smtp);
     }
-    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = directory, .keys = keys,
-                       .n_keys = (uint32_t)n, .people = answers};
-    if (rc == CPUU_OK && n > 0)
-        rc = cpuu_mail_run(t->o.mail, &op, 1, err);
-    for (size_t i = 0; rc == CPUU_OK && op.rc == CPUU_OK && i < n; i++) {
-        cpuu_owner *w = &t->owners[who[i]];
-        const cpuu_person *p = &answers[i];
+    if (rc == CPUU_OK)
+        rc = ask(t, &q, directory, target_side, err);
+    for (size_t i = 0; rc == CPUU_OK && i < q.n; i++) {
+        cpuu_owner *w = &t->owners[q.who[i]];
+        const cpuu_person *p = &q.answers[i];
         if (!p->found || p->ambiguous)
             continue;
         const char **dn = target_side ? &w->target_dn : &w->dn;
@@ -94,13 +99,7 @@ static cpuu_rc complete(cpuu_translate *t, cpuu_directory *directory, bool targe
         if (!*smtp && p->smtp)
             *smtp = cpuu_arena_strdup(&t->arena, p->smtp);
     }
-    if (rc == CPUU_OK && op.rc < 0)
-        cpuu_logf(t->log, CPUU_LV_WARNING, "Cannot look mailbox owners up in the %s address book: %s",
-                  target_side ? "target" : "source", op.error.text);
-    cpuu_mail_op_clear(&op);
-    cpuu_free(keys);
-    cpuu_free(who);
-    cpuu_free(answers);
+    cpuu_question_close(&q);
     return rc;
 }
 
@@ -263,33 +262,20 @@ static bool is_target_of_another(const cpuu_translate *t, const cpuu_owner *w)
 /* Owners nobody knows at the source may be people of the target: its directory tells. */
 static cpuu_rc ask_target(cpuu_translate *t, cpuu_error *err)
 {
-    size_t n = 0;
-    const char **keys = cpuu_calloc(t->n_owners, sizeof(*keys));
-    size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
-    cpuu_person *answers = cpuu_calloc(t->n_owners, sizeof(*answers));
-    cpuu_rc rc = keys && who && answers ? CPUU_OK : cpuu_nomem(err);
+    cpuu_question q;
+    cpuu_rc rc = cpuu_question_open(&q, t->n_owners, err);
     for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
-        if (t->owners[i].asked || !t->owners[i].dn)
-            continue;
-        keys[n] = t->owners[i].dn;
-        who[n++] = i;
+        if (!t->owners[i].asked && t->owners[i].dn)
+            cpuu_question_add(&q, i, t->owners[i].dn);
     }
-    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = t->o.target_directory, .keys = keys,
-                       .n_keys = (uint32_t)n, .people = answers};
-    if (rc == CPUU_OK && n > 0)
-        rc = cpuu_mail_run(t->o.mail, &op, 1, err);
-    for (size_t i = 0; rc == CPUU_OK && op.rc == CPUU_OK && i < n; i++) {
-        cpuu_owner *w = &t->owners[who[i]];
-        if (answers[i].found && !answers[i].ambiguous && same(answers[i].dn, w->dn))
+    if (rc == CPUU_OK)
+        rc = ask(t, &q, t->o.target_directory, true, err);
+    for (size_t i = 0; rc == CPUU_OK && i < q.n; i++) {
+        cpuu_owner *w = &t->owners[q.who[i]];
+        if (q.answers[i].found && !q.answers[i].ambiguous && same(q.answers[i].dn, w->dn))
             settle_at_target(w);
     }
-    if (rc == CPUU_OK && op.rc < 0)
-        cpuu_logf(t->log, CPUU_LV_WARNING,
-                  "Cannot look mailbox owners up in the target address book: %s", op.error.text);
-    cpuu_mail_op_clear(&op);
-    cpuu_free(keys);
-    cpuu_free(who);
-    cpuu_free(answers);
+    cpuu_question_close(&q);
     return rc;
 }
 

@@ -156,32 +156,22 @@ static void settle_from_directory(cpuu_translate *t, cpuu_subject *p, const cpuu
 /* One directory question for all: by_dn first, then the rest by address. */
 static cpuu_rc ask_directory(cpuu_translate *t, bool by_dn, cpuu_error *err)
 {
-    size_t n = 0;
-    const char **keys = cpuu_calloc(t->n_people, sizeof(*keys));
-    size_t *who = cpuu_calloc(t->n_people, sizeof(*who));
-    cpuu_person *answers = cpuu_calloc(t->n_people, sizeof(*answers));
-    cpuu_rc rc = keys && who && answers ? CPUU_OK : cpuu_nomem(err);
+    cpuu_question q;
+    cpuu_rc rc = cpuu_question_open(&q, t->n_people, err);
     for (size_t i = 0; rc == CPUU_OK && i < t->n_people; i++) {
         const char *key = by_dn ? t->people[i].dn : t->people[i].smtp;
-        if (t->people[i].where != CPUU_WHERE_UNASKED || !key)
-            continue;
-        keys[n] = key;
-        who[n++] = i;
+        if (t->people[i].where == CPUU_WHERE_UNASKED && key)
+            cpuu_question_add(&q, i, key);
     }
-    cpuu_mail_op op = {.verb = CPUU_MAIL_LOOKUP, .directory = t->o.target_directory, .keys = keys,
-                       .n_keys = (uint32_t)n, .people = answers};
-    if (rc == CPUU_OK && n > 0)
-        rc = cpuu_mail_run(t->o.mail, &op, 1, err);
-    if (rc == CPUU_OK && n > 0 && op.rc < 0) {
-        *err = op.error;
+    if (rc == CPUU_OK)
+        rc = cpuu_question_ask(&q, t, t->o.target_directory, err);
+    if (rc == CPUU_OK && q.op.rc < 0) {
+        *err = q.op.error;
         rc = cpuu_wrap(err, "looking people up in the target address book");
     }
-    for (size_t i = 0; rc == CPUU_OK && i < n; i++)
-        settle_from_directory(t, &t->people[who[i]], &answers[i]);
-    cpuu_mail_op_clear(&op);
-    cpuu_free(keys);
-    cpuu_free(who);
-    cpuu_free(answers);
+    for (size_t i = 0; rc == CPUU_OK && i < q.n; i++)
+        settle_from_directory(t, &t->people[q.who[i]], &q.answers[i]);
+    cpuu_question_close(&q);
     return rc;
 }
 
