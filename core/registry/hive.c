@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include "registry/hive.h"
+#include "registry/hivelog.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,19 +26,6 @@
 #define MIN_KEY_CELL 80u
 
 /* ---- base block and bins --------------------------------------------------------------------- */
-
-static uint32_t checksum(const uint8_t *image)
-{
-    uint32_t sum = 0;
-    for (size_t i = 0; i < 508; i += 4)
-        sum ^= cpuu_le32(image + i);
-    return sum;
-}
-
-static uint32_t stored_checksum(uint32_t sum)
-{
-    return sum == 0 ? 1 : sum == 0xffffffffu ? 0xfffffffeu : sum;
-}
 
 static cpuu_rc damaged(cpuu_error *err, const char *what)
 {
@@ -63,10 +51,10 @@ cpuu_rc cpuu_hive_check_base(const uint8_t *image, size_t size, cpuu_hive_head *
 {
     if (size < BASE_BLOCK || memcmp(image, "regf", 4) != 0)
         return cpuu_fail(err, CPUU_E_FORMAT, "this is not a registry hive (no regf base block)");
-    uint32_t sum = checksum(image);
-    if (stored_checksum(sum) != cpuu_le32(image + 508))
+    uint32_t sum = cpuu_hive_xor(image);
+    if (cpuu_hive_checksum(sum) != cpuu_le32(image + 508))
         return damaged(err, "the checksum of its base block is wrong");
-    if (stored_checksum(sum) != sum)
+    if (cpuu_hive_checksum(sum) != sum)
         return cpuu_fail(err, CPUU_E_UNSUPPORTED, "libhivex cannot read a hive whose base block "
                          "has the checksum 0 or -1");
     uint32_t major = cpuu_le32(image + 20), minor = cpuu_le32(image + 24);

@@ -35,12 +35,22 @@ static void put32(uint8_t *p, uint32_t v)
         p[i] = (uint8_t)(v >> (8 * i));
 }
 
-static uint32_t checksum(const uint8_t *block)
+uint32_t cpuu_hive_xor(const uint8_t *base_block)
 {
     uint32_t sum = 0;
     for (size_t i = 0; i < 508; i += 4)
-        sum ^= cpuu_le32(block + i);
-    return sum == 0 ? 1 : sum == 0xffffffffu ? 0xfffffffeu : sum;
+        sum ^= cpuu_le32(base_block + i);
+    return sum;
+}
+
+uint32_t cpuu_hive_checksum(uint32_t xor)
+{
+    return xor == 0 ? 1 : xor == 0xffffffffu ? 0xfffffffeu : xor;
+}
+
+static uint32_t checksum(const uint8_t *block)
+{
+    return cpuu_hive_checksum(cpuu_hive_xor(block));
 }
 
 static uint32_t rotate(uint32_t v, unsigned n)

@@ -14,6 +14,10 @@
 
 #include <cpuu/formats/bytes.h>
 
+/* The XOR of what a base block's checksum is about, and how that is stored: two values do not
+ * occur. */
+uint32_t cpuu_hive_xor(const uint8_t *base_block);
+uint32_t cpuu_hive_checksum(uint32_t xor);
 /* Whether the sequence numbers of a sound base block differ. */
 bool cpuu_hive_is_dirty(const uint8_t *hive, size_t size);
 

@@ -61,21 +61,13 @@ static void put64(uint8_t *p, uint64_t v)
     put32(p + 4, (uint32_t)(v >> 32));
 }
 
-static void seal(uint8_t *block)
-{
-    uint32_t sum = 0;
-    for (size_t i = 0; i < 508; i += 4)
-        sum ^= cpuu_le32(block + i);
-    put32(block + 508, sum);
-}
-
 /* A hive that is dirty: its sequence numbers are first and second. */
 static void dirty_hive(uint8_t hive[EMPTY_HIVE_SIZE], uint32_t first, uint32_t second)
 {
     empty_hive(hive, 5);
     put32(hive + 4, first);
     put32(hive + 8, second);
-    seal(hive);
+    hive_checksum(hive);
 }
 
 static void begin_log(cpuu_buf *log, const uint8_t *hive, uint32_t sequence)
@@ -85,7 +77,7 @@ static void begin_log(cpuu_buf *log, const uint8_t *hive, uint32_t sequence)
     put32(head + 4, sequence);
     put32(head + 8, sequence);
     put32(head + 28, 6);
-    seal(head);
+    hive_checksum(head);
     cpuu_buf_init(log, 1 << 20);
     cpuu_buf_add(log, head, 512);
 }
@@ -192,12 +184,12 @@ START_TEST(logs_that_do_not_belong_or_leave_a_gap_are_refused)
         begin_log(&l.log[0], l.hive, what == 0 ? 8 : 7);
         if (what == 1) { /* another hive's */
             l.log[0].data[60] ^= 1;
-            seal(l.log[0].data);
+            hive_checksum(l.log[0].data);
         } else if (what == 2) {
             l.log[0].data[508] ^= 1;
         } else if (what == 3) { /* of the older format */
             put32(l.log[0].data + 28, 1);
-            seal(l.log[0].data);
+            hive_checksum(l.log[0].data);
         }
         add_entry(&l.log[0], what == 0 ? 8 : 7, PAGE, what == 4 ? PAGE : 0, 0x11);
         if (what == 5)
@@ -216,7 +208,7 @@ static void make_old_log(cpuu_buf *log, const uint8_t *hive, uint8_t second)
     begin_log(log, hive, cpuu_le32(hive + 4));
     put32(log->data + 28, 1);
     put32(log->data + 40, 2 * PAGE);
-    seal(log->data);
+    hive_checksum(log->data);
     dirt[5] = second;
     memset(page, 0x55, sizeof(page));
     cpuu_buf_add(log, dirt, sizeof(dirt));
@@ -231,7 +223,7 @@ START_TEST(a_log_of_the_older_format_is_read)
         make_old_log(&l.log[1], l.hive, what == 1 ? 0x0f : 0xff);
         if (what == 2) { /* made at another time */
             l.log[1].data[12] ^= 1;
-            seal(l.log[1].data);
+            hive_checksum(l.log[1].data);
         } else if (what == 3) {
             l.log[1].size -= 512;
         } else if (what == 4) {
