@@ -2,29 +2,7 @@
 # ContactMembers: addresses of contacts, personal lists, linked contacts. What must come out stands in the
 # mailbox target/expected of the lab, written by the lab's own encoders. Prints PASS: and FAIL: lines.
 set -u
-srcdir=${srcdir:-$(dirname "$0")/../..}
-BUILD=${BUILD:-$(pwd)}
-for tool in reglookup jq; do
-    command -v $tool >/dev/null || { echo "SKIP: $tool is not installed"; exit 77; }
-done
-WORK=$(mktemp -d)
-trap 'lab_stop; rm -rf "$WORK"' EXIT
-. "$srcdir/tests/e2e/lib.sh"
-CPUU=$BUILD/cpuu
-HIVE=$WORK/Users/alice/NTUSER.DAT
-failed=0
-
-check() { # what, then a command that must succeed
-    what=$1
-    shift
-    if "$@" >"$WORK/check.out" 2>&1; then
-        echo "PASS: $what"
-    else
-        echo "FAIL: $what"
-        head -c 800 "$WORK/check.out"
-        failed=1
-    fi
-}
+. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
 
 fresh_profile() {
     a=.source.alice

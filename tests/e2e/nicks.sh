@@ -2,30 +2,8 @@
 # Nicks: AutoComplete lists in the mailbox and in .nk2 files. What must come out stands in a mailbox of the
 # lab, written by the lab's own encoder, and is compared byte for byte. Prints PASS: and FAIL: lines.
 set -u
-srcdir=${srcdir:-$(dirname "$0")/../..}
-BUILD=${BUILD:-$(pwd)}
-for tool in reglookup jq; do
-    command -v $tool >/dev/null || { echo "SKIP: $tool is not installed"; exit 77; }
-done
-WORK=$(mktemp -d)
-trap 'lab_stop; rm -rf "$WORK"' EXIT
-. "$srcdir/tests/e2e/lib.sh"
-CPUU=$BUILD/cpuu
-HIVE=$WORK/Users/alice/NTUSER.DAT
+. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
 ROAMING=$WORK/Users/alice/AppData/Roaming/Microsoft/Outlook
-failed=0
-
-check() { # what, then a command that must succeed
-    what=$1
-    shift
-    if "$@" >"$WORK/check.out" 2>&1; then
-        echo "PASS: $what"
-    else
-        echo "FAIL: $what"
-        head -c 400 "$WORK/check.out"
-        failed=1
-    fi
-}
 
 # ---- the lab and the profile ---------------------------------------------------------------------
 

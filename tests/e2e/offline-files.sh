@@ -2,28 +2,9 @@
 # The offline file (OST): KeepOST, BackupOST, CreateRegFileForOSTRecovery, ProcessOfflineProfiles and the
 # Recreate message; and the name of the store (-NameTrgStoreAsSrc). Prints PASS: and FAIL: lines.
 set -u
-srcdir=${srcdir:-$(dirname "$0")/../..}
-BUILD=${BUILD:-$(pwd)}
-WORK=$(mktemp -d)
-trap 'lab_stop; rm -rf "$WORK"' EXIT
-. "$srcdir/tests/e2e/lib.sh"
-CPUU=$BUILD/cpuu
-HIVE=$WORK/Users/alice/NTUSER.DAT
+. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
 LOCAL=$WORK/Users/alice/AppData/Local/Microsoft/Outlook
 OST=$LOCAL/alice@source.test.ost
-failed=0
-
-check() { # what, then a command that must succeed
-    what=$1
-    shift
-    if "$@" >"$WORK/check.out" 2>&1; then
-        echo "PASS: $what"
-    else
-        echo "FAIL: $what"
-        head -c 3000 "$WORK/check.out"
-        failed=1
-    fi
-}
 
 begin() { # words for the content: the Recreate message's XML, or nothing; lines for the INI follow
     cp "$srcdir/tests/lab/demo.conf" "$WORK/content.conf"

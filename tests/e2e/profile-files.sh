@@ -3,28 +3,9 @@
 # by the same generators with the identifiers of the target; comparison is byte by byte.
 # Prints PASS: and FAIL: lines.
 set -u
-srcdir=${srcdir:-$(dirname "$0")/../..}
-BUILD=${BUILD:-$(pwd)}
-WORK=$(mktemp -d)
-trap 'lab_stop; rm -rf "$WORK"' EXIT
-. "$srcdir/tests/e2e/lib.sh"
+. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
 . "$srcdir/tests/e2e/profile-data.sh"
-CPUU=$BUILD/cpuu
-HIVE=$WORK/Users/alice/NTUSER.DAT
 ROAMING=$WORK/Users/alice/AppData/Roaming/Microsoft/Outlook
-failed=0
-
-check() { # what, then a command that must succeed
-    what=$1
-    shift
-    if "$@" >"$WORK/check.out" 2>&1; then
-        echo "PASS: $what"
-    else
-        echo "FAIL: $what"
-        head -c 3000 "$WORK/check.out"
-        failed=1
-    fi
-}
 
 decision() { # feature, title, outcome: the report says so
     jq -e --arg f "$1" --arg t "$2" --arg o "$3" \

@@ -2,26 +2,7 @@
 # PublicFav: favourite public folders. What must come out is in a mailbox of the target that nobody opens,
 # written down with identifiers of the target. Prints PASS: and FAIL: lines.
 set -u
-srcdir=${srcdir:-$(dirname "$0")/../..}
-BUILD=${BUILD:-$(pwd)}
-WORK=$(mktemp -d)
-trap 'lab_stop; rm -rf "$WORK"' EXIT
-. "$srcdir/tests/e2e/lib.sh"
-CPUU=$BUILD/cpuu
-HIVE=$WORK/Users/alice/NTUSER.DAT
-failed=0
-
-check() { # what, then a command that must succeed
-    what=$1
-    shift
-    if "$@" >"$WORK/check.out" 2>&1; then
-        echo "PASS: $what"
-    else
-        echo "FAIL: $what"
-        head -c 3000 "$WORK/check.out"
-        failed=1
-    fi
-}
+. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
 
 favourite() { # name, source key, depth, parent's source key or "", further lines on standard input
     printf 'item @shortcuts\nprop Class IPM.Note\nprop 7C00001F "%s"\nprop 7C020102 %s\n' "$1" "$2"
