@@ -3,15 +3,13 @@
  * with what the feature saw -> journal, flushed -> write -> result. A dry run takes the same way
  * and leaves out the journal and the write.
  */
-#include "features/private.h"
-#include "features/proptext.h"
+#include "features/writes.h"
 
 #include "base/text.h"
 
 #include <cpuu/formats/entryid.h>
 #include <cpuu/formats/propvalue.h>
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,7 +73,7 @@ static const char *change_problem(const cpuu_run *run, const cpuu_change *c)
     return values_problem(run->f, c);
 }
 
-static bool copy_blob(cpuu_arena *a, cpuu_blob *b)
+bool cpuu_queued_keep(cpuu_arena *a, cpuu_blob *b)
 {
     b->data = cpuu_arena_dup(a, b->data, b->size);
     return b->data != NULL;
@@ -104,8 +102,8 @@ static cpuu_rc queue_one(cpuu_run *run, const cpuu_change *from, cpuu_error *err
     q.c.set = copy_values(v, from->set, from->n_set);
     q.c.unset = cpuu_arena_dup(v, from->unset, from->n_unset * sizeof(*from->unset));
     q.c.title = from->title ? cpuu_arena_strdup(v, from->title) : "";
-    if (!q.c.set || !q.c.unset || !q.c.title || !copy_blob(a, &q.c.folder) ||
-        !copy_blob(a, &q.c.id))
+    if (!q.c.set || !q.c.unset || !q.c.title || !cpuu_queued_keep(a, &q.c.folder) ||
+        !cpuu_queued_keep(a, &q.c.id))
         return cpuu_nomem(err);
     run->queue[run->n_queue++] = q;
     return CPUU_OK;
@@ -153,8 +151,7 @@ cpuu_rc CPUU_CALL cpuu_service_change(cpuu_run *run, const cpuu_change *changes,
 
 /* ---- merging --------------------------------------------------------------------------------- */
 
-/* Ids of rules and members are those of one folder: another one may have the same. */
-static bool same_place(const cpuu_change *a, const cpuu_change *b)
+bool cpuu_queued_same_place(const cpuu_change *a, const cpuu_change *b)
 {
     return (a->what != CPUU_RULES && a->what != CPUU_PERMISSIONS) ||
            (a->role == b->role && cpuu_blob_same(a->folder, b->folder));
@@ -163,7 +160,7 @@ static bool same_place(const cpuu_change *a, const cpuu_change *b)
 static bool same_object(const cpuu_change *a, const cpuu_change *b)
 {
     return a->verb != CPUU_CREATE && b->verb != CPUU_CREATE && a->what == b->what &&
-           cpuu_blob_same(a->id, b->id) && same_place(a, b);
+           cpuu_blob_same(a->id, b->id) && cpuu_queued_same_place(a, b);
 }
 
 static bool names_tag(const cpuu_change *c, uint32_t tag)
@@ -234,15 +231,7 @@ static cpuu_rc merge(cpuu_run *run, cpuu_error *err)
 
 /* ---- what is written where ------------------------------------------------------------------- */
 
-#define PLACEHOLDER "cpuu-dry-run-"
-
-static bool is_placeholder(cpuu_blob id)
-{
-    return id.size > sizeof(PLACEHOLDER) - 1 &&
-           memcmp(id.data, PLACEHOLDER, sizeof(PLACEHOLDER) - 1) == 0;
-}
-
-static bool to_mailbox(const cpuu_run *run, size_t i)
+bool cpuu_run_writes(const cpuu_run *run, size_t i)
 {
     const cpuu_queued *q = &run->queue[i];
     return q->merged == i && q->rc >= 0 && q->c.what != CPUU_SECTIONS;
@@ -297,7 +286,7 @@ static bool names_used(const cpuu_run *run)
 {
     for (size_t i = run->n_applied; i < run->n_queue; i++) {
         const cpuu_change *c = &run->queue[i].c;
-        for (uint32_t k = 0; to_mailbox(run, i) && k < c->n_set + c->n_unset; k++) {
+        for (uint32_t k = 0; cpuu_run_writes(run, i) && k < c->n_set + c->n_unset; k++) {
             if ((k < c->n_set ? c->set[k].tag : c->unset[k - c->n_set]) >= 0x80000000u)
                 return true;
         }
@@ -317,7 +306,7 @@ static cpuu_rc prepare_mailbox(cpuu_run *run, cpuu_error *err)
         rc = cpuu_reading_names(run->s, run->f, run->w->target, !run->w->dry_run, &ids, err);
     for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
         cpuu_queued *q = &run->queue[i];
-        if (!to_mailbox(run, i))
+        if (!cpuu_run_writes(run, i))
             continue;
         rc = folder_of(run, q, err);
         if (rc == CPUU_OK)
@@ -334,510 +323,6 @@ cpuu_rc cpuu_run_prepare(cpuu_run *run, cpuu_error *err)
     return rc == CPUU_OK && cpuu_run_queues(run, false) ? prepare_mailbox(run, err) : rc;
 }
 
-/* ---- before-images --------------------------------------------------------------------------- */
-
-typedef struct slot { /* one change of one of the runs that are written together */
-    cpuu_run *run;
-    cpuu_queued *q;
-} slot;
-
-/* The changes that are still to be written, of all runs that have not failed. */
-static slot *slots_of(cpuu_run *const *runs, size_t n, size_t *count)
-{
-    size_t most = 0, at = 0;
-    for (size_t r = 0; r < n; r++)
-        most += runs[r]->n_queue - runs[r]->n_applied;
-    slot *slots = cpuu_calloc(most + 1, sizeof(*slots));
-    for (size_t r = 0; r < n && slots; r++) {
-        for (size_t i = runs[r]->n_applied; i < runs[r]->n_queue && runs[r]->rc == CPUU_OK; i++) {
-            if (to_mailbox(runs[r], i))
-                slots[at++] = (slot){runs[r], &runs[r]->queue[i]};
-        }
-    }
-    *count = at;
-    return slots;
-}
-
-static cpuu_mail_op image_op(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
-{
-    static const uint32_t id_tags[] = {0x001A001Fu, 0x3001001Fu, 0x66740014u, 0x66710014u};
-    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
-                       .box = run->w->target,
-                       .what = q->c.what,
-                       .role = q->folder.size ? CPUU_ROLE_NONE : q->c.role,
-                       .folder = q->folder};
-    if (q->c.verb == CPUU_CREATE) { /* PidTagMessageClass, DisplayName, RuleId, MemberId */
-        op.tags = &id_tags[q->c.what == CPUU_RULES         ? 2
-                           : q->c.what == CPUU_PERMISSIONS ? 3
-                           : q->c.what == CPUU_FOLDERS     ? 1
-                                                           : 0];
-        op.n_tags = 1;
-        return op;
-    }
-    if (q->c.what != CPUU_STORE) {
-        op.ids = &q->c.id;
-        op.n_ids = 1;
-    }
-    if (q->c.verb == CPUU_DELETE)
-        return op;
-    const uint32_t n = q->c.n_set + q->c.n_unset;
-    uint32_t *tags = cpuu_arena_alloc(&run->values, (n + 1) * sizeof(*tags));
-    if (!tags) {
-        cpuu_nomem(err);
-        return op;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        tags[i] = i < q->c.n_set ? q->set[i].tag : q->unset[i - q->c.n_set];
-    op.tags = tags;
-    op.n_tags = n;
-    return op;
-}
-
-/* An object that only this dry run knows has no image; neither has a folder that is to be created.
- */
-static bool has_image(const cpuu_queued *q)
-{
-    return !is_placeholder(q->c.verb == CPUU_CREATE ? q->folder : q->c.id);
-}
-
-/* Several creations in one folder share one listing: the earlier one that has it. */
-static const slot *listed_by(const slot *slots, size_t i)
-{
-    const cpuu_queued *q = slots[i].q;
-    for (size_t k = 0; k < i && q->c.verb == CPUU_CREATE; k++) {
-        const cpuu_queued *other = slots[k].q;
-        if (other->c.verb == CPUU_CREATE && other->c.what == q->c.what &&
-            cpuu_blob_same(other->folder, q->folder))
-            return &slots[k];
-    }
-    return NULL;
-}
-
-static cpuu_rc keep_ids(cpuu_run *run, cpuu_queued *q, const cpuu_mail_rows *rows, cpuu_error *err)
-{
-    q->ids_before = cpuu_arena_alloc(&run->values, (rows->count + 1) * sizeof(*q->ids_before));
-    if (!q->ids_before)
-        return cpuu_nomem(err);
-    for (size_t i = 0; i < rows->count; i++) {
-        q->ids_before[i] = rows->items[i].id;
-        if (!copy_blob(&run->values, &q->ids_before[i]))
-            return cpuu_nomem(err);
-    }
-    q->n_ids_before = (uint32_t)rows->count;
-    return CPUU_OK;
-}
-
-static cpuu_rc keep_image(cpuu_run *run, cpuu_queued *q, const cpuu_mail_op *op, cpuu_error *err)
-{
-    const cpuu_mail_row *row = op->rows.count ? &op->rows.items[0] : NULL;
-    if (!row || row->rc < 0) {
-        q->rc = row ? row->rc : CPUU_E_NOTFOUND;
-        return CPUU_OK;
-    }
-    const uint32_t n = op->n_tags ? op->n_tags : row->n_values;
-    q->before = cpuu_arena_alloc(&run->values, (n + 1) * sizeof(*q->before));
-    if (!q->before)
-        return cpuu_nomem(err);
-    for (uint32_t i = 0; i < n; i++) {
-        const cpuu_value *v = i < row->n_values ? &row->values[i] : NULL;
-        cpuu_prop p = cpuu_prop_of(op->n_tags ? op->tags[i] : v->tag, v);
-        /* The type that is there: it comes back with it. */
-        if (p.present)
-            p.tag = (p.tag & 0xffff0000u) | (v->tag & 0xffffu);
-        if (!p.present && !op->n_tags)
-            continue;
-        if (!copy_blob(&run->values, &p.data))
-            return cpuu_nomem(err);
-        q->before[q->n_before++] = p;
-    }
-    return CPUU_OK;
-}
-
-static cpuu_rc take_image(const slot *s, const cpuu_mail_op *op, cpuu_error *err)
-{
-    if (op->rc < 0) {
-        s->q->rc = op->rc;
-        cpuu_run_problem(s->run, &op->error);
-        return CPUU_OK;
-    }
-    if (s->q->c.verb == CPUU_CREATE)
-        return keep_ids(s->run, s->q, &op->rows, err);
-    return keep_image(s->run, s->q, op, err);
-}
-
-static cpuu_rc ask_images(const slot *slots, size_t n, cpuu_mail_op *ops, size_t *owners,
-                          cpuu_error *err)
-{
-    size_t n_ops = 0;
-    cpuu_rc rc = CPUU_OK;
-    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
-        if (!has_image(slots[i].q) || listed_by(slots, i))
-            continue;
-        owners[n_ops] = i;
-        ops[n_ops++] = image_op(slots[i].run, slots[i].q, err);
-        if (slots[i].q->c.verb == CPUU_UPDATE && !ops[n_ops - 1].tags)
-            rc = CPUU_E_NOMEM;
-    }
-    if (rc == CPUU_OK && n_ops)
-        rc = cpuu_mail_run(slots[0].run->w->mail, ops, n_ops, err);
-    for (size_t i = 0; i < n_ops; i++) {
-        if (rc == CPUU_OK)
-            rc = take_image(&slots[owners[i]], &ops[i], err);
-        cpuu_mail_op_clear(&ops[i]);
-    }
-    return rc;
-}
-
-/* The ids stay where the other run keeps them: journal_all() copies them while all are there. */
-static void share_listing(const slot *mine, const slot *other)
-{
-    mine->q->ids_before = other->q->ids_before;
-    mine->q->n_ids_before = other->q->n_ids_before;
-    mine->q->rc = other->q->rc;
-    if (other->q->rc < 0 && mine->run != other->run)
-        memcpy(mine->run->last_problem, other->run->last_problem, sizeof(mine->run->last_problem));
-}
-
-static cpuu_rc read_images(const slot *slots, size_t n, cpuu_error *err)
-{
-    cpuu_mail_op *ops = cpuu_calloc(n + 1, sizeof(*ops));
-    size_t *owners = cpuu_calloc(n + 1, sizeof(*owners));
-    cpuu_rc rc = ops && owners ? ask_images(slots, n, ops, owners, err) : cpuu_nomem(err);
-    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
-        const slot *other = listed_by(slots, i);
-        if (other)
-            share_listing(&slots[i], other);
-    }
-    cpuu_free(ops);
-    cpuu_free(owners);
-    return rc;
-}
-
-/* ---- comparison ------------------------------------------------------------------------------ */
-
-/* Whether this verb has written to the object in an earlier flush: then the rows it read are older
- * than its own work. */
-static bool written_before(const cpuu_run *run, const cpuu_queued *q)
-{
-    for (size_t i = 0; i < run->n_applied; i++) {
-        const cpuu_queued *old = &run->queue[i];
-        if (old->merged == i && old->c.what == q->c.what && same_place(&old->c, &q->c) &&
-            (cpuu_blob_same(old->c.id, q->c.id) || cpuu_blob_same(old->result, q->c.id)))
-            return true;
-    }
-    return false;
-}
-
-static bool changed_since(const cpuu_run *run, const cpuu_queued *q)
-{
-    for (uint32_t i = 0; i < q->n_before; i++) {
-        for (uint32_t k = 0; k < q->n_seen; k++) {
-            if (q->seen[k].tag == q->before[i].tag &&
-                (q->seen[k].present != q->before[i].present ||
-                 !cpuu_blob_same(q->seen[k].data, q->before[i].data)))
-                return !written_before(run, q);
-        }
-    }
-    return false;
-}
-
-/* Attachments and recipients are not in a property list, so that such a message could not come
- * back. */
-static bool could_not_come_back(const cpuu_queued *q)
-{
-    if (q->c.verb != CPUU_DELETE)
-        return false;
-    for (uint32_t i = 0; i < q->n_before; i++) {
-        const cpuu_prop *p = &q->before[i];
-        if (p->tag == 0x0E1B000Bu && p->present && p->data.size && p->data.data[0])
-            return true; /* PidTagHasAttachments */
-        if ((p->tag == 0x0E04001Fu || p->tag == 0x0E03001Fu || p->tag == 0x0E02001Fu) &&
-            p->present && p->data.size)
-            return true; /* PidTagDisplayTo, Cc, Bcc */
-    }
-    return false;
-}
-
-static cpuu_rc excuse(cpuu_run *run, cpuu_queued *q, cpuu_rc rc, const char *why, cpuu_error *err)
-{
-    q->rc = rc;
-    q->applied = true;
-    if (!(q->c.flags & CPUU_MAY_FAIL))
-        return cpuu_fail(err, rc, "cannot change '%s': %s", q->c.title, why);
-    run->n_excused++;
-    cpuu_logf(run->w->log, CPUU_LV_WARNING, "%s: '%s' was not changed: %s", run->f->name,
-              q->c.title, why);
-    return CPUU_OK;
-}
-
-static cpuu_rc compare(cpuu_run *run, cpuu_error *err)
-{
-    cpuu_rc rc = CPUU_OK;
-    for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
-        cpuu_queued *q = &run->queue[i];
-        if (q->merged != i || q->c.what == CPUU_SECTIONS)
-            continue;
-        if (q->rc < 0)
-            rc = excuse(run, q, q->rc,
-                        q->rc == CPUU_E_NOTFOUND ? "it is not there any more" : run->last_problem,
-                        err);
-        else if (changed_since(run, q))
-            rc = excuse(run, q, CPUU_E_CONFLICT, "somebody else changed it just now; run again",
-                        err);
-        else if (could_not_come_back(q))
-            rc = excuse(run, q, CPUU_E_UNSUPPORTED, "deleting it could not be undone", err);
-    }
-    return rc;
-}
-
-/* ---- journal and writing --------------------------------------------------------------------- */
-
-static cpuu_rc encode_after(const cpuu_queued *q, cpuu_buf *out, cpuu_error *err)
-{
-    const uint32_t n = q->c.n_set + q->c.n_unset;
-    cpuu_prop *items = cpuu_calloc(n + 1, sizeof(*items));
-    if (!items)
-        return cpuu_nomem(err);
-    for (uint32_t i = 0; i < q->c.n_set; i++)
-        items[i] = (cpuu_prop){q->set[i].tag, true, {q->set[i].data, q->set[i].size}};
-    for (uint32_t i = 0; i < q->c.n_unset; i++)
-        items[q->c.n_set + i] = (cpuu_prop){.tag = q->unset[i]};
-    cpuu_rc rc = cpuu_proplist_encode(items, n, out, err);
-    cpuu_free(items);
-    return rc;
-}
-
-static cpuu_rc journal_one(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
-{
-    cpuu_buf before, after;
-    cpuu_buf_init(&before, CPUU_PROPLIST_MAX);
-    cpuu_buf_init(&after, CPUU_PROPLIST_MAX);
-    cpuu_rc rc = q->c.verb == CPUU_CREATE
-                     ? cpuu_idlist_encode(q->ids_before, q->n_ids_before, &before, err)
-                     : cpuu_proplist_encode(q->before, q->n_before, &before, err);
-    if (rc == CPUU_OK && q->c.verb != CPUU_DELETE)
-        rc = encode_after(q, &after, err);
-    if (rc == CPUU_OK) {
-        cpuu_record rec = {.span = run->span,
-                           .kind = q->c.verb == CPUU_CREATE   ? CPUU_RECORD_CREATE
-                                   : q->c.verb == CPUU_UPDATE ? CPUU_RECORD_UPDATE
-                                                              : CPUU_RECORD_DELETE,
-                           .status = CPUU_RECORD_SENT, /* once this is flushed it may be */
-                           .what = q->c.what,
-                           .folder = q->folder,
-                           .id = q->c.id,
-                           .title = q->c.title,
-                           .before = {before.data, (uint32_t)before.size},
-                           .after = {after.data, (uint32_t)after.size},
-                           .has_before = true,
-                           .has_after = q->c.verb != CPUU_DELETE};
-        rc = cpuu_journal_add(run->w->journal, &rec, err);
-        q->seq = rec.seq;
-    }
-    cpuu_buf_free(&before);
-    cpuu_buf_free(&after);
-    return rc;
-}
-
-static cpuu_rc journal_all(const slot *slots, size_t n, cpuu_error *err)
-{
-    cpuu_rc rc = CPUU_OK;
-    for (size_t i = 0; i < n && rc == CPUU_OK; i++)
-        rc = journal_one(slots[i].run, slots[i].q, err);
-    return rc == CPUU_OK && n ? cpuu_journal_flush(slots[0].run->w->journal, err) : rc;
-}
-
-static cpuu_mail_op write_op(cpuu_run *run, const cpuu_queued *q)
-{
-    cpuu_mail_op op = {.verb = q->c.verb == CPUU_CREATE   ? CPUU_MAIL_CREATE
-                               : q->c.verb == CPUU_UPDATE ? CPUU_MAIL_UPDATE
-                                                          : CPUU_MAIL_DELETE,
-                       .box = run->w->target,
-                       .what = q->c.what,
-                       .role = q->folder.size ? CPUU_ROLE_NONE : q->c.role,
-                       .folder = q->folder,
-                       .id = q->c.id};
-    if (q->c.verb != CPUU_DELETE) {
-        op.set = q->set;
-        op.n_set = q->c.n_set;
-        op.unset = q->unset;
-        op.n_unset = q->c.n_unset;
-    }
-    return op;
-}
-
-static void report_change(cpuu_run *run, const cpuu_queued *q)
-{
-    char name[64];
-    const uint32_t n = q->c.verb == CPUU_DELETE ? 0 : q->c.n_set + q->c.n_unset;
-    const cpuu_prop none = {0};
-    if (q->c.verb == CPUU_DELETE)
-        cpuu_report_change(run->w->report, q->c.title, "(object)", "present", "deleted", ' ');
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t tag = i < q->c.n_set ? q->set[i].tag : q->unset[i - q->c.n_set];
-        cpuu_prop after = {.tag = tag};
-        if (i < q->c.n_set)
-            after = cpuu_prop_of(tag, &q->set[i]);
-        const cpuu_prop *before = &none;
-        for (uint32_t k = 0; k < q->n_before; k++) {
-            if (q->before[k].tag >> 16 == tag >> 16)
-                before = &q->before[k];
-        }
-        if (cpuu_prop_same(before, &after))
-            continue;
-        char *old = cpuu_prop_text(before), *new = cpuu_prop_text(&after);
-        cpuu_report_change(run->w->report, q->c.title,
-                           cpuu_prop_name(tag, false, name, sizeof(name)), old, new, ' ');
-        cpuu_free(old);
-        cpuu_free(new);
-    }
-}
-
-static cpuu_rc take_result(cpuu_run *run, cpuu_queued *q, const cpuu_mail_op *op, cpuu_error *err)
-{
-    cpuu_rc rc = CPUU_OK;
-    q->applied = true;
-    if (op->rc < 0) {
-        if (!op->maybe_done)
-            rc = cpuu_journal_mark(run->w->journal, q->seq, CPUU_RECORD_FAILED, NULL, err);
-        run->broken = run->broken || rc < 0;
-        /* What may have been done cannot be excused: only replay knows how to find it. */
-        if (op->maybe_done)
-            q->c.flags &= ~CPUU_MAY_FAIL;
-        return rc < 0 ? rc : excuse(run, q, op->rc, op->error.text, err);
-    }
-    q->result = op->created;
-    if (!copy_blob(&run->arena, &q->result))
-        return cpuu_nomem(err);
-    rc = cpuu_journal_mark(run->w->journal, q->seq, CPUU_RECORD_DONE,
-                           q->result.size ? &q->result : NULL, err);
-    run->broken = run->broken || rc < 0;
-    return rc;
-}
-
-static cpuu_rc write_all(const slot *slots, size_t n, cpuu_error *err)
-{
-    cpuu_mail_op *ops = cpuu_calloc(n + 1, sizeof(*ops));
-    if (!ops)
-        return cpuu_nomem(err);
-    for (size_t i = 0; i < n; i++) {
-        ops[i] = write_op(slots[i].run, slots[i].q);
-        slots[i].run->wrote = true;
-    }
-    cpuu_rc rc = n ? cpuu_mail_run(slots[0].run->w->mail, ops, n, err) : CPUU_OK;
-    for (size_t i = 0; i < n; i++) {
-        cpuu_run *run = slots[i].run;
-        cpuu_error one = CPUU_ERROR_INIT;
-        /* Without an answer nobody knows: the records stay "sent". */
-        const cpuu_rc result = rc == CPUU_OK ? take_result(run, slots[i].q, &ops[i], &one) : rc;
-        if (result < 0 && run->rc == CPUU_OK) {
-            run->rc = result;
-            run->why = rc == CPUU_OK || !err ? one : *err;
-        }
-        cpuu_mail_op_clear(&ops[i]);
-    }
-    cpuu_free(ops);
-    return rc;
-}
-
-static cpuu_rc pretend(const slot *slots, size_t n, cpuu_error *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        cpuu_queued *q = slots[i].q;
-        cpuu_reading *s = slots[i].run->s;
-        q->applied = true;
-        if (q->c.verb == CPUU_CREATE) {
-            char id[40];
-            snprintf(id, sizeof(id), PLACEHOLDER "%" PRIu32, ++s->placeholders);
-            q->result.data = cpuu_arena_dup(&s->arena, id, strlen(id));
-            q->result.size = (uint32_t)strlen(id);
-            if (!q->result.data)
-                return cpuu_nomem(err);
-        }
-    }
-    return CPUU_OK;
-}
-
-/* ---- profile --------------------------------------------------------------------------------- */
-
-static cpuu_rc edit_value(cpuu_run *run, const cpuu_queued *q, const char *section, uint32_t tag,
-                          const cpuu_value *set, cpuu_error *err)
-{
-    cpuu_work *w = run->w;
-    cpuu_value old = {0};
-    char name[64];
-    cpuu_error why = CPUU_ERROR_INIT;
-    cpuu_rc rc = cpuu_profile_get(w->profile, section, tag, &run->arena, &old, &why);
-    if (rc < 0 && rc != CPUU_E_NOTFOUND) {
-        if (err)
-            *err = why;
-        return rc;
-    }
-    const cpuu_prop before = cpuu_prop_of(tag, rc == CPUU_OK ? &old : NULL);
-    const cpuu_prop after = cpuu_prop_of(tag, set);
-    if (cpuu_prop_same(&before, &after))
-        return CPUU_OK;
-    rc = set ? cpuu_profile_set(w->profile, w->edits, section, set, CPUU_MARK_OBSERVED, q->c.title,
-                                err)
-             : cpuu_profile_unset(w->profile, w->edits, section, tag, CPUU_MARK_OBSERVED,
-                                  q->c.title, err);
-    if (rc < 0)
-        return rc;
-    char *a = cpuu_prop_text(&before), *b = cpuu_prop_text(&after);
-    cpuu_report_change(w->report, q->c.title, cpuu_prop_name(tag, true, name, sizeof(name)), a, b,
-                       CPUU_MARK_OBSERVED);
-    cpuu_free(a);
-    cpuu_free(b);
-    run->n_changes++;
-    return CPUU_OK;
-}
-
-static cpuu_rc edit_section(cpuu_run *run, cpuu_queued *q, cpuu_error *err)
-{
-    cpuu_work *w = run->w;
-    char section[33];
-    cpuu_rc rc = CPUU_OK;
-    if (!w->profile || !w->edits)
-        return cpuu_fail(err, CPUU_E_NOTFOUND, "there is no profile to change");
-    cpuu_hex(section, q->c.id.data, 16);
-    const size_t savepoint = w->edits->count;
-    if (q->c.verb == CPUU_DELETE) {
-        rc = cpuu_profile_remove_provider(w->profile, w->edits, section, err);
-        if (rc == CPUU_OK) {
-            cpuu_report_change(w->report, q->c.title, section, "present", "removed",
-                               CPUU_MARK_OBSERVED);
-            run->n_changes++;
-        }
-    }
-    for (uint32_t i = 0; i < q->c.n_set && rc == CPUU_OK && q->c.verb == CPUU_UPDATE; i++)
-        rc = edit_value(run, q, section, q->c.set[i].tag, &q->c.set[i], err);
-    for (uint32_t i = 0; i < q->c.n_unset && rc == CPUU_OK && q->c.verb == CPUU_UPDATE; i++)
-        rc = edit_value(run, q, section, q->c.unset[i], NULL, err);
-    if (rc < 0)
-        cpuu_edits_truncate(w->edits, savepoint);
-    return rc;
-}
-
-static cpuu_rc edit_profile(cpuu_run *run, cpuu_error *err)
-{
-    cpuu_rc rc = CPUU_OK;
-    if (run->w->edits && !run->staged) {
-        run->savepoint = run->w->edits->count;
-        run->staged = true;
-    }
-    for (size_t i = run->n_applied; i < run->n_queue && rc == CPUU_OK; i++) {
-        cpuu_queued *q = &run->queue[i];
-        cpuu_error why = CPUU_ERROR_INIT;
-        if (q->merged != i || q->c.what != CPUU_SECTIONS)
-            continue;
-        rc = edit_section(run, q, &why);
-        q->applied = true;
-        if (rc < 0)
-            rc = excuse(run, q, rc, why.text, err);
-    }
-    return rc;
-}
-
 /* ---- the services ---------------------------------------------------------------------------- */
 
 bool cpuu_run_queues(const cpuu_run *run, bool sections)
@@ -847,61 +332,6 @@ bool cpuu_run_queues(const cpuu_run *run, bool sections)
             return true;
     }
     return false;
-}
-
-static void fail_all(cpuu_run *const *runs, size_t n, const cpuu_error *why, bool broken)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (runs[i]->rc == CPUU_OK) {
-            runs[i]->rc = why->rc;
-            runs[i]->why = *why;
-        }
-        runs[i]->broken = runs[i]->broken || broken;
-    }
-}
-
-void cpuu_runs_write(cpuu_run *const *runs, size_t n)
-{
-    cpuu_error err = CPUU_ERROR_INIT;
-    size_t count;
-    const cpuu_work *w = runs[0]->w;
-    slot *slots = slots_of(runs, n, &count);
-    cpuu_rc rc = slots ? CPUU_OK : cpuu_nomem(&err);
-    if (rc == CPUU_OK && count)
-        rc = read_images(slots, count, &err);
-    cpuu_free(slots);
-    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
-        if (runs[i]->rc == CPUU_OK)
-            runs[i]->rc = compare(runs[i], &runs[i]->why);
-    }
-    slots = rc == CPUU_OK ? slots_of(runs, n, &count) : NULL; /* now without conflicts */
-    if (rc == CPUU_OK && !slots)
-        rc = cpuu_nomem(&err);
-    bool broken = false;
-    if (rc == CPUU_OK && !w->dry_run && count) {
-        rc = journal_all(slots, count, &err);
-        broken = rc < 0;
-    }
-    if (rc == CPUU_OK)
-        rc = w->dry_run ? pretend(slots, count, &err) : write_all(slots, count, &err);
-    if (rc < 0)
-        fail_all(runs, n, &err, broken);
-    cpuu_free(slots);
-}
-
-void cpuu_run_finish(cpuu_run *run)
-{
-    cpuu_run_report(run);
-    for (size_t i = run->n_applied; i < run->n_queue; i++) {
-        const cpuu_queued *q = &run->queue[i];
-        if (q->merged != i || !q->applied || q->rc < 0 || q->c.what == CPUU_SECTIONS)
-            continue;
-        run->n_changes++;
-        report_change(run, q);
-    }
-    if (run->rc == CPUU_OK)
-        run->rc = edit_profile(run, &run->why);
-    run->n_applied = run->n_queue; /* a failed flush is not repeated: the feature is rolled back */
 }
 
 /* A flush that failed has failed the feature: what comes after it is not written. */

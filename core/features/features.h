@@ -1,9 +1,9 @@
 /*
  * Features: loading plugins, serving them, guarding every call into them.
  *   loader.c    the one user of libltdl
- *   services.c  the host table (cpuu_host); reads.c answers queries, changes.c is the only place
- * where mailbox, profile and journal meet: queue -> before-image -> journal flush -> write; files.c
- * does the same for files
+ *   services.c  the host table (cpuu_host); reads.c answers queries; changes.c, images.c and
+ *               writes.c are the only place where mailbox, profile and journal meet: queue ->
+ *               before-image -> journal flush -> write; files.c does the same for files
  *   runner.c    order, check of critical features, verbs
  *   batch.c     spans and ends of features; writes what independent features changed together
  *   replay.c    takes journal records back (undo, rollback, recovery); replay.h names its parts

@@ -214,7 +214,7 @@ void cpuu_reading_release(cpuu_reading *s, const cpuu_run *run);
 void cpuu_reading_patch(cpuu_reading *s, const cpuu_run *run);
 void cpuu_reading_stale(cpuu_reading *s);
 
-/* changes.c */
+/* changes.c, writes.c */
 cpuu_rc CPUU_CALL cpuu_service_change(cpuu_run *run, const cpuu_change *changes, uint32_t n,
                                       uint32_t *ticket);
 cpuu_rc CPUU_CALL cpuu_service_flush(cpuu_run *run);
