@@ -216,9 +216,11 @@ static void list_features(const cpuu_engine *e)
 {
     for (size_t i = 0; i < cpuu_plugins_count(e->plugins); i++) {
         const cpuu_plugin *plugin;
-        const char *file;
-        const cpuu_feature *f = cpuu_plugins_feature(e->plugins, i, &plugin, &file);
-        printf("%-20s %s\n", f->name, f->title);
+        const cpuu_feature *f = cpuu_plugins_feature(e->plugins, i, &plugin, NULL);
+        if (strcmp(plugin->vendor, "cpuu") == 0)
+            printf("%-20s %s\n", f->name, f->title);
+        else /* whose it is concerns whoever asks for support */
+            printf("%-20s %-40s %s %s\n", f->name, f->title, plugin->vendor, plugin->version);
     }
 }
 

@@ -63,8 +63,6 @@ typedef struct cpuu_work { /* one profile being processed; everything borrowed f
     void *beat_user;
     bool dry_run;
     bool ost_recreated; /* the target mailbox was made for the source's offline file */
-    /* For mailboxes of other people and public folders; NULL = they cannot be reached. */
-    const cpuu_endpoint *source_endpoint, *target_endpoint;
     /* out: taking changes back failed. Nothing more may be written to this profile, the journal
      * must be kept, the status is PROFILE_RESTORE_FAILED. */
     bool restore_failed;

@@ -141,125 +141,73 @@ static cpuu_mailbox *own_box(const cpuu_work *w, uint32_t side)
     return side == CPUU_SOURCE ? w->source : w->target;
 }
 
-/* What a query's `store` names: *dn NULL = public folders. False with a problem in the fetch. */
-static bool other_store(cpuu_reading *s, cpuu_fetch *f, bool *own, const char **dn)
+typedef enum place { IN_OWN, IN_PUBLIC, IN_ANOTHER } place;
+
+static place place_of(const cpuu_reading *s, const cpuu_query *q)
 {
     cpuu_eid eid;
-    cpuu_mailbox *mine = own_box(s->w, f->q.side);
-    *own = false;
-    *dn = NULL;
-    if (f->q.role == CPUU_ROLE_PUBLIC)
-        return true;
-    if (f->q.store.size == 0) {
-        *own = !(f->q.folder.size && cpuu_eid_decode(f->q.folder, &eid, NULL) &&
-                 eid.kind == CPUU_EID_FOLDER_PUBLIC);
-        return true;
-    }
-    if (mine && cpuu_eid_same_store(f->q.store, cpuu_mailbox_get_info(mine)->store_entryid)) {
-        *own = true;
-        return true;
-    }
-    if (!cpuu_eid_decode(f->q.store, &eid, NULL) || eid.kind != CPUU_EID_STORE) {
-        cpuu_fetch_failed(f, CPUU_E_FORMAT, "what names the other mailbox is not a store EntryID");
-        return false;
-    }
-    if (!cpuu_eid_is_mailbox(&eid))
-        return true;
-    cpuu_blob text;
-    if (!cpuu_eid_store_dn(&eid, &text)) {
-        cpuu_fetch_failed(f, CPUU_E_FORMAT, "the store EntryID names no mailbox");
-        return false;
-    }
-    char *copy = cpuu_arena_alloc(&s->arena, text.size + 1);
-    if (copy && text.size)
-        memcpy(copy, text.data, text.size);
-    *dn = copy;
-    if (!copy)
-        cpuu_fetch_failed(f, CPUU_E_NOMEM, "out of memory");
-    return copy != NULL;
+    const cpuu_mailbox *mine = own_box(s->w, q->side);
+    if (q->role == CPUU_ROLE_PUBLIC)
+        return IN_PUBLIC;
+    if (q->store.size == 0)
+        return q->folder.size && cpuu_eid_decode(q->folder, &eid, NULL) &&
+                       eid.kind == CPUU_EID_FOLDER_PUBLIC
+                   ? IN_PUBLIC
+                   : IN_OWN;
+    if (cpuu_eid_same_store(q->store, cpuu_mailbox_get_info(mine)->store_entryid))
+        return IN_OWN;
+    return cpuu_eid_decode(q->store, &eid, NULL) && eid.kind == CPUU_EID_STORE &&
+                   !cpuu_eid_is_mailbox(&eid)
+               ? IN_PUBLIC
+               : IN_ANOTHER;
 }
 
-static cpuu_other *find_other(cpuu_reading *s, uint32_t side, const char *dn)
+/* The mailbox of a fetch; when that must be opened first, an entry in `boxes` says which. */
+static void want_box(cpuu_reading *s, cpuu_fetch *f, cpuu_translate_box *boxes, size_t *n)
 {
-    for (cpuu_other *o = s->others; o; o = o->next) {
-        if (o->side == side && (dn ? o->dn && cpuu_caseeq(o->dn, dn) : !o->dn))
-            return o;
-    }
-    return NULL;
-}
-
-static cpuu_other *add_other(cpuu_reading *s, uint32_t side, const char *dn)
-{
-    cpuu_other *o = cpuu_arena_alloc(&s->arena, sizeof(*o));
-    if (!o)
-        return NULL;
-    *o = (cpuu_other){.side = side, .dn = dn, .rc = CPUU_END, .next = s->others};
-    s->others = o;
-    return o;
-}
-
-/* Opens every mailbox that was added and not tried yet, in one set. */
-static cpuu_rc open_others(cpuu_reading *s, cpuu_error *err)
-{
-    size_t n = 0, at = 0;
-    for (cpuu_other *o = s->others; o; o = o->next)
-        n += o->rc == CPUU_END;
-    if (n == 0)
-        return CPUU_OK;
-    cpuu_mail_open *opens = cpuu_calloc(n, sizeof(*opens));
-    if (!opens)
-        return cpuu_nomem(err);
-    for (cpuu_other *o = s->others; o; o = o->next) {
-        if (o->rc == CPUU_END)
-            opens[at++] = (cpuu_mail_open){
-                .endpoint = o->side == CPUU_SOURCE ? s->w->source_endpoint : s->w->target_endpoint,
-                .mailbox_dn = o->dn};
-    }
-    cpuu_rc rc = cpuu_mail_open_all(s->w->mail, opens, n, err);
-    at = 0;
-    for (cpuu_other *o = s->others; o && rc == CPUU_OK; o = o->next) {
-        if (o->rc != CPUU_END)
-            continue;
-        o->rc = opens[at].rc;
-        o->box = opens[at].box;
-        snprintf(o->problem, sizeof(o->problem), "%.255s", opens[at].error.text);
-        at++;
-    }
-    cpuu_free(opens);
-    return rc;
-}
-
-/* Notes which mailbox a fetch needs; the ones that are not open yet are added to the session. */
-static cpuu_rc want_box(cpuu_reading *s, cpuu_fetch *f, cpuu_other **other, cpuu_error *err)
-{
-    bool own;
-    const char *dn;
-    const uint32_t need_others = CPUU_NEED_OTHERS, need_public = CPUU_NEED_PUBLIC;
-    *other = NULL;
     f->box = NULL;
     if (!s->w->mail || !own_box(s->w, f->q.side)) {
         cpuu_fetch_failed(f, CPUU_E_IO, "the mailbox is not connected");
-        return CPUU_OK;
+        return;
     }
-    if (!other_store(s, f, &own, &dn))
-        return CPUU_OK;
-    if (own) {
+    const place where = place_of(s, &f->q);
+    if (where == IN_OWN) {
         f->box = own_box(s->w, f->q.side);
         f->is_target = f->q.side == CPUU_TARGET;
-        return CPUU_OK;
-    }
-    if (!(f->feature->needs & (dn ? need_others : need_public))) {
+    } else if (!(f->feature->needs & (where == IN_PUBLIC ? CPUU_NEED_PUBLIC : CPUU_NEED_OTHERS))) {
         cpuu_fetch_failed(f, CPUU_E_UNDECLARED, "opens a mailbox that `needs` does not declare");
-        return CPUU_OK;
+    } else if (!s->w->translate) {
+        cpuu_fetch_failed(f, CPUU_E_UNSUPPORTED, "other mailboxes are opened during an update only");
+    } else {
+        boxes[*n] = (cpuu_translate_box){.target_side = f->q.side == CPUU_TARGET};
+        if (where == IN_ANOTHER)
+            boxes[*n].store = f->q.store;
+        ++*n;
     }
-    if (!(f->q.side == CPUU_SOURCE ? s->w->source_endpoint : s->w->target_endpoint)) {
-        cpuu_fetch_failed(f, CPUU_E_ACCESS, "other mailboxes cannot be reached");
-        return CPUU_OK;
+}
+
+/* Gives every fetch of the list that is not done its mailbox, or the reason why it has none. */
+static cpuu_rc find_boxes(cpuu_reading *s, cpuu_fetch **list, size_t n, cpuu_error *err)
+{
+    size_t n_boxes = 0, at = 0;
+    cpuu_translate_box *boxes = cpuu_calloc(n, sizeof(*boxes));
+    if (!boxes)
+        return cpuu_nomem(err);
+    for (size_t i = 0; i < n; i++) {
+        if (!list[i]->done)
+            want_box(s, list[i], boxes, &n_boxes);
     }
-    *other = find_other(s, f->q.side, dn);
-    if (!*other)
-        *other = add_other(s, f->q.side, dn);
-    return *other ? CPUU_OK : cpuu_nomem(err);
+    cpuu_rc rc = n_boxes ? cpuu_translate_open(s->w->translate, boxes, n_boxes, err) : CPUU_OK;
+    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
+        if (list[i]->done || list[i]->box)
+            continue;
+        list[i]->box = boxes[at].box;
+        if (boxes[at].rc < 0)
+            cpuu_fetch_failed(list[i], boxes[at].rc, boxes[at].problem);
+        at++;
+    }
+    cpuu_free(boxes);
+    return rc;
 }
 
 /* ---- fetching -------------------------------------------------------------------------------- */
@@ -400,21 +348,10 @@ cpuu_mail_op cpuu_fetch_op(cpuu_fetch *f)
 cpuu_rc cpuu_fetch_all(cpuu_reading *s, cpuu_fetch **list, size_t n, cpuu_error *err)
 {
     cpuu_mail_op *ops = cpuu_calloc(n, sizeof(*ops));
-    cpuu_other **others = cpuu_calloc(n, sizeof(*others));
     size_t *which = cpuu_calloc(n, sizeof(*which)), n_ops = 0;
-    cpuu_rc rc = ops && others && which ? CPUU_OK : cpuu_nomem(err);
-    for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
-        if (!list[i]->done)
-            rc = want_box(s, list[i], &others[i], err);
-    }
-    if (rc == CPUU_OK)
-        rc = open_others(s, err);
+    cpuu_rc rc = ops && which ? find_boxes(s, list, n, err) : cpuu_nomem(err);
     for (size_t i = 0; i < n && rc == CPUU_OK; i++) {
         cpuu_fetch *f = list[i];
-        if (others[i] && others[i]->rc < 0)
-            cpuu_fetch_failed(f, others[i]->rc, others[i]->problem);
-        else if (others[i])
-            f->box = others[i]->box;
         if (!f->done)
             rc = cpuu_fetch_columns(s, f, err);
         if (rc == CPUU_OK && !f->done) {
@@ -436,7 +373,6 @@ cpuu_rc cpuu_fetch_all(cpuu_reading *s, cpuu_fetch **list, size_t n, cpuu_error 
         cpuu_mail_op_clear(&ops[i]);
     }
     cpuu_free(ops);
-    cpuu_free(others);
     cpuu_free(which);
     return rc;
 }

@@ -54,16 +54,6 @@ typedef struct cpuu_fetch {
     struct cpuu_fetch *next;
 } cpuu_fetch;
 
-/* A mailbox of somebody else, or public folders, opened on demand. */
-typedef struct cpuu_other {
-    uint32_t side;
-    const char *dn; /* NULL = public folders */
-    cpuu_mailbox *box;
-    cpuu_rc rc;
-    char problem[256];
-    struct cpuu_other *next;
-} cpuu_other;
-
 /* Ids of a feature's named properties in one mailbox. */
 typedef struct cpuu_names {
     const cpuu_feature *feature;
@@ -87,7 +77,6 @@ typedef struct cpuu_reading {
     const bool *selected; /* features that will run; NULL = nothing is declared */
     cpuu_fetch *declared; /* answers to declared reads, shared by all features that ask the same */
     bool fetched;         /* they are there */
-    cpuu_other *others;
     cpuu_names *names;
     cpuu_overlay *overlays;
     uint32_t placeholders; /* ids given out in a dry run */

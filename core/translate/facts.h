@@ -44,6 +44,11 @@ typedef struct cpuu_owner {
     const char *target_dn, *target_smtp;
     cpuu_mailbox *source, *target;    /* NULL = not opened */
     bool source_tried, target_tried;
+    /* [false] at the source, [true] at the target; public folders: both by [true] */
+    bool wanted[2];                   /* a feature wants to look inside */
+    cpuu_rc closed[2];                /* why it stays closed, CPUU_OK = no reason is known */
+    const char *why_closed[2];
+    bool supposed;                    /* target_dn is a guess that is being tried */
     bool folders_wanted, folders_read, folders_ok;
     cpuu_folder_list source_folders, target_folders;
 } cpuu_owner;
@@ -114,6 +119,14 @@ int cpuu_facts_owner(cpuu_translate *t, const char *dn, const char *smtp);
 cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err);
 /* Index of the owner whose source (target_side: target) mailbox has this GUID; -1 = nobody known. */
 int cpuu_facts_owner_by_guid(const cpuu_translate *t, const uint8_t guid[16], bool target_side);
+/* Completes wanted or unsettled owners known by their address only, from the source's directory. */
+cpuu_rc cpuu_facts_name_sources(cpuu_translate *t, cpuu_error *err);
+/* Opens the source mailboxes of owners that are wanted, not settled, or whose folders are. */
+cpuu_rc cpuu_facts_open_sources(cpuu_translate *t, cpuu_error *err);
+/* Opens the target mailboxes of those who have moved, and the public folders of both sides. */
+cpuu_rc cpuu_facts_open_targets(cpuu_translate *t, cpuu_error *err);
+/* Trouble of this program, which says nothing about an owner. */
+bool cpuu_facts_is_ours(cpuu_rc rc);
 /* Opens the target mailboxes and reads both folder trees of every owner that wants them. */
 cpuu_rc cpuu_facts_read_folders(cpuu_translate *t, cpuu_error *err);
 

@@ -1,7 +1,6 @@
 /*
  * Where does the owner of a linked mailbox live, and which of its folders is which? Decision D7 (b):
- * the mapping file, else a valid Switch Message in the owner's source mailbox. Mailboxes are opened
- * in parallel, at most MaxOtherMailboxes of them.
+ * the mapping file, else a valid Switch Message in the owner's source mailbox.
  */
 #include "translate/facts.h"
 
@@ -80,7 +79,7 @@ static cpuu_rc complete(cpuu_translate *t, cpuu_directory *directory, bool targe
         const cpuu_owner *w = &t->owners[i];
         const char *dn = target_side ? w->target_dn : w->dn;
         const char *smtp = target_side ? w->target_smtp : w->smtp;
-        bool wanted = target_side ? w->where == CPUU_WHERE_MOVED : !w->asked;
+        bool wanted = target_side ? w->where == CPUU_WHERE_MOVED : !w->asked || w->wanted[false];
         if (!wanted || w->is_public || (dn && smtp) || (!dn && !smtp) || (!target_side && dn))
             continue;
         cpuu_question_add(&q, i, dn ? dn : smtp);
@@ -118,81 +117,15 @@ cpuu_directory *cpuu_facts_source_directory(cpuu_translate *t)
     return t->source_directory;
 }
 
-static cpuu_rc complete_from_source(cpuu_translate *t, cpuu_error *err)
+cpuu_rc cpuu_facts_name_sources(cpuu_translate *t, cpuu_error *err)
 {
     bool wanted = false;
-    for (size_t i = 0; i < t->n_owners; i++)
-        wanted |= !t->owners[i].asked && !t->owners[i].dn && t->owners[i].smtp;
+    for (size_t i = 0; i < t->n_owners; i++) {
+        const cpuu_owner *w = &t->owners[i];
+        wanted |= (!w->asked || (w->wanted[false] && !w->source_tried)) && !w->dn && w->smtp;
+    }
     cpuu_directory *d = wanted ? cpuu_facts_source_directory(t) : NULL;
     return d ? complete(t, d, false, err) : CPUU_OK;
-}
-
-/* Trouble of this program says nothing about an owner. */
-static bool is_ours(cpuu_rc rc)
-{
-    return rc == CPUU_E_NOMEM || rc == CPUU_E_STOP;
-}
-
-static const uint32_t folder_tags[] = {
-    0x3001001Fu, /* PidTagDisplayName */
-    0x3613001Fu, /* PidTagContainerClass */
-    0x0E090102u  /* PidTagParentEntryId */
-};
-
-cpuu_mail_op cpuu_translate_folders_read(void)
-{
-    return (cpuu_mail_op){.verb = CPUU_MAIL_READ, .what = CPUU_FOLDERS, .flags = CPUU_DEEP,
-                          .role = CPUU_ROLE_ROOT, .tags = folder_tags,
-                          .n_tags = sizeof(folder_tags) / sizeof(*folder_tags)};
-}
-
-/* Opens the source mailboxes of all owners that are not settled. */
-static cpuu_rc open_sources(cpuu_translate *t, cpuu_error *err)
-{
-    const cpuu_mail_op folders = cpuu_translate_folders_read();
-    size_t n = 0;
-    cpuu_mail_open *opens = cpuu_calloc(t->n_owners, sizeof(*opens));
-    size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));
-    cpuu_rc rc = opens && who ? CPUU_OK : cpuu_nomem(err);
-    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
-        cpuu_owner *w = &t->owners[i];
-        bool wanted = !w->asked || (w->folders_wanted && w->where == CPUU_WHERE_MOVED);
-        if (!wanted || w->source || w->source_tried || w->own || w->is_public || !w->dn)
-            continue;
-        if (t->n_opened == t->o.max_other_mailboxes) {
-            cpuu_logf(t->log, CPUU_LV_WARNING,
-                      "The mailbox of '%s' is not opened: MaxOtherMailboxes=%u is reached",
-                      w->smtp ? w->smtp : w->dn, t->o.max_other_mailboxes);
-            w->source_tried = true;
-            continue;
-        }
-        t->n_opened++;
-        opens[n] = (cpuu_mail_open){.endpoint = t->o.source_endpoint, .mailbox_dn = w->dn,
-                                    .smtp = w->smtp,
-                                    .ahead = w->asked ? &folders : t->o.switch_read,
-                                    .n_ahead = w->asked || t->o.switch_read ? 1 : 0};
-        who[n++] = i;
-    }
-    if (rc == CPUU_OK && n > 0)
-        rc = cpuu_mail_open_all(t->o.mail, opens, n, err);
-    for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
-        if (is_ours(opens[i].rc)) {
-            *err = opens[i].error;
-            rc = opens[i].rc;
-            break;
-        }
-        cpuu_owner *w = &t->owners[who[i]];
-        w->source_tried = true;
-        w->source = opens[i].rc == CPUU_OK ? opens[i].box : NULL;
-        if (!w->source)
-            cpuu_logf(t->log, CPUU_LV_INFO, "Cannot open the source mailbox of '%s': %s",
-                      w->smtp ? w->smtp : w->dn, opens[i].error.text);
-        if (!w->asked)
-            w->why = opens[i].rc == CPUU_E_NOTFOUND ? CPUU_WHY_UNKNOWN : CPUU_WHY_NO_ACCESS;
-    }
-    cpuu_free(opens);
-    cpuu_free(who);
-    return rc;
 }
 
 static void take_switch(cpuu_translate *t, cpuu_owner *w, cpuu_rc rc, const cpuu_switch_message *m)
@@ -230,7 +163,7 @@ static cpuu_rc read_switches(cpuu_translate *t, cpuu_error *err)
     if (rc < 0)
         cpuu_fail(err, rc, "cannot read the Switch Messages of mailbox owners");
     for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
-        if (is_ours(rcs[i]))
+        if (cpuu_facts_is_ours(rcs[i]))
             rc = cpuu_fail(err, rcs[i], "cannot read the Switch Messages of mailbox owners");
         else
             take_switch(t, &t->owners[who[i]], rcs[i], &messages[i]);
@@ -314,9 +247,9 @@ cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err)
     }
     cpuu_rc rc = CPUU_OK;
     if (open && t->o.mail && t->o.source_endpoint && t->o.read_switch) {
-        rc = complete_from_source(t, err);
+        rc = cpuu_facts_name_sources(t, err);
         if (rc == CPUU_OK)
-            rc = open_sources(t, err);
+            rc = cpuu_facts_open_sources(t, err);
         if (rc == CPUU_OK)
             rc = read_switches(t, err);
     }
@@ -328,53 +261,6 @@ cpuu_rc cpuu_facts_resolve_owners(cpuu_translate *t, cpuu_error *err)
 }
 
 /* ---- folders --------------------------------------------------------------------------------- */
-
-static cpuu_rc open_targets(cpuu_translate *t, cpuu_error *err)
-{
-    const cpuu_mail_op folders = cpuu_translate_folders_read();
-    size_t n = 0;
-    cpuu_mail_open *opens = cpuu_calloc(2 * t->n_owners, sizeof(*opens));
-    size_t *who = cpuu_calloc(2 * t->n_owners, sizeof(*who));
-    cpuu_rc rc = opens && who ? CPUU_OK : cpuu_nomem(err);
-    for (size_t i = 0; rc == CPUU_OK && i < t->n_owners; i++) {
-        cpuu_owner *w = &t->owners[i];
-        if (!w->folders_wanted || w->target_tried || w->own || !t->o.target_endpoint ||
-            (w->where != CPUU_WHERE_MOVED && w->where != CPUU_WHERE_AT_TARGET) ||
-            (!w->is_public && !w->target_dn))
-            continue;
-        w->target_tried = true;
-        opens[n] = (cpuu_mail_open){.endpoint = t->o.target_endpoint, .mailbox_dn = w->target_dn,
-                                    .smtp = w->target_smtp, .ahead = &folders,
-                                    .n_ahead = w->where == CPUU_WHERE_MOVED && !w->is_public};
-        who[n++] = 2 * i + 1;
-        if (!w->is_public || !t->o.source_endpoint)
-            continue;
-        w->source_tried = true;
-        opens[n] = (cpuu_mail_open){.endpoint = t->o.source_endpoint};
-        who[n++] = 2 * i;
-    }
-    if (rc == CPUU_OK && n > 0)
-        rc = cpuu_mail_open_all(t->o.mail, opens, n, err);
-    for (size_t i = 0; rc == CPUU_OK && i < n; i++) {
-        if (is_ours(opens[i].rc)) {
-            *err = opens[i].error;
-            rc = opens[i].rc;
-            break;
-        }
-        cpuu_owner *w = &t->owners[who[i] / 2];
-        bool target_side = who[i] % 2;
-        *(target_side ? &w->target : &w->source) = opens[i].rc == CPUU_OK ? opens[i].box : NULL;
-        if (opens[i].rc < 0)
-            cpuu_logf(t->log, CPUU_LV_INFO, "Cannot open the %s %s%s%s: %s",
-                      target_side ? "target" : "source",
-                      w->is_public ? "public folders" : "mailbox of '",
-                      w->is_public ? "" : w->target_smtp ? w->target_smtp : w->target_dn,
-                      w->is_public ? "" : "'", opens[i].error.text);
-    }
-    cpuu_free(opens);
-    cpuu_free(who);
-    return rc;
-}
 
 static char *text_of(cpuu_arena *arena, const cpuu_value *v)
 {
@@ -446,9 +332,9 @@ static cpuu_rc finish_owner(cpuu_owner *w, const cpuu_mail_op *source, const cpu
 
 cpuu_rc cpuu_facts_read_folders(cpuu_translate *t, cpuu_error *err)
 {
-    cpuu_rc rc = t->o.mail ? open_sources(t, err) : CPUU_OK;
+    cpuu_rc rc = t->o.mail ? cpuu_facts_open_sources(t, err) : CPUU_OK;
     if (rc == CPUU_OK && t->o.mail)
-        rc = open_targets(t, err);
+        rc = cpuu_facts_open_targets(t, err);
     size_t n = 0;
     cpuu_mail_op *ops = cpuu_calloc(2 * t->n_owners, sizeof(*ops));
     size_t *who = cpuu_calloc(t->n_owners, sizeof(*who));

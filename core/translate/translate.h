@@ -47,6 +47,19 @@ void cpuu_translate_free(cpuu_translate *t);
 cpuu_rc cpuu_translate_links(cpuu_translate *t, cpuu_link *links, size_t n, bool make_names,
                              cpuu_error *err);
 
+/* A mailbox that a feature wants to look into. */
+typedef struct cpuu_translate_box {
+    bool target_side;    /* in */
+    cpuu_blob store;     /* in: store EntryID, the owner's of either side; empty = public folders */
+    cpuu_rc rc;          /* out: CPUU_E_ACCESS: closed to this account; CPUU_E_NOTFOUND: there is none */
+    const char *problem; /* out: why, when rc < 0; lives as long as the translation */
+    cpuu_mailbox *box;   /* out; NULL when rc < 0 */
+} cpuu_translate_box;
+
+/* Opens n mailboxes as one set, by the way links to them go (D7): the store names an owner, of whom
+ * mapping file, Switch Message and directories tell where he lives. Each has its own rc. */
+cpuu_rc cpuu_translate_open(cpuu_translate *t, cpuu_translate_box *boxes, size_t n, cpuu_error *err);
+
 /* Gives back what the last answers need: nobody looks at them any more. */
 void cpuu_translate_forget(cpuu_translate *t);
 

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define MAX_FILE (256l << 20)
+#define USAGE    "Usage: cpuu-plugin-check [--quiet] FILE..."
 
 /* What a plugin may call: no function here reaches outside its own memory. A name that ends in *
  * stands for all that begin so (compiler and sanitizer run time). */
@@ -181,8 +182,17 @@ int main(int argc, char **argv)
         c.quiet = true;
         first++;
     }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        puts(USAGE);
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("cpuu-plugin-check: plugin interface %u.%u\n",
+               CPUU_ABI_MAJOR(CPUU_ABI_VERSION), CPUU_ABI_VERSION & 0xffffu);
+        return 0;
+    }
     if (first >= argc || argv[first][0] == '-') {
-        fprintf(stderr, "Usage: cpuu-plugin-check [--quiet] FILE...\n");
+        fprintf(stderr, USAGE "\n");
         return 2;
     }
     for (int i = first; i < argc; i++) {

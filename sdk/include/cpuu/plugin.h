@@ -158,7 +158,10 @@ typedef struct cpuu_query {
     const uint32_t *tags; /* property tags wanted, answered in this order */
     const char *filter;   /* prefix of the message class, or the service name; NULL = all */
     cpuu_blob folder;     /* EntryID, when role is CPUU_ROLE_NONE */
-    cpuu_blob store;      /* store EntryID of somebody else; empty = the user's own mailbox */
+    /* Store EntryID of somebody else, his of either side (for CPUU_TARGET the host finds where he has
+     * moved to); empty = the user's own mailbox. Read-only. Closed to the user: CPUU_E_ACCESS for
+     * this query; nobody's, or not at that side: CPUU_E_NOTFOUND. */
+    cpuu_blob store;
 } cpuu_query;
 #define CPUU_QUERY(side, what, role, filter, tags)                                                 \
     {                                                                                              \

@@ -168,14 +168,21 @@ static void connect_both(void)
                   o[1].error.text);
     work.source = o[0].box;
     work.target = o[1].box;
-    work.source_endpoint = &source.endpoint;
-    work.target_endpoint = &target.endpoint;
+    cpuu_translate_options to = {.mail = work.mail, .source = work.source, .target = work.target,
+                                 .source_endpoint = &source.endpoint,
+                                 .target_endpoint = &target.endpoint,
+                                 .source_dn = source.user->dn, .source_smtp = source.user->smtp,
+                                 .target_dn = target.user->dn, .target_smtp = target.user->smtp,
+                                 .max_other_mailboxes = 5};
+    ck_assert_int_eq(cpuu_translate_new(&to, NULL, &work.translate, &err), CPUU_OK);
 }
 
 static void disconnect(void)
 {
+    cpuu_translate_free(work.translate);
     cpuu_mail_free(work.mail);
     cpuu_http_free(http);
+    work.translate = NULL;
     work.mail = NULL;
     http = NULL;
 }
