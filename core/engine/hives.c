@@ -47,8 +47,10 @@ static cpuu_rc walk(cpuu_hives *h, const char *folder, unsigned depth, cpuu_log 
 {
     DIR *d = opendir(folder);
     if (!d) {
-        cpuu_logf(log, CPUU_LV_WARNING, "Cannot look for hives in '%s': %s", folder,
-                  strerror(errno));
+        /* One that was named is as wrong as a hive that is not there; one below it is passed over. */
+        h->unreadable += depth == 0;
+        cpuu_logf(log, depth == 0 ? CPUU_LV_ERROR : CPUU_LV_WARNING,
+                  "Cannot look for hives in '%s': %s", folder, strerror(errno));
         return CPUU_OK;
     }
     cpuu_rc rc = CPUU_OK;

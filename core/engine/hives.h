@@ -7,6 +7,7 @@
 typedef struct cpuu_hives {
     char **paths; /* sorted, each once; in arena */
     size_t count, cap;
+    unsigned unreadable; /* --hives folders that cannot be read */
     cpuu_arena arena;
 } cpuu_hives;
 

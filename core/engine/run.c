@@ -15,10 +15,8 @@ static bool is_selected(const cpuu_settings *s, const cpuu_profile_root *root, c
         return false;
     if (s->undo_all || (s->profiles.count == 0 && !s->default_profile))
         return true;
-    /* A profile that is alone is the default even when nobody said so (registry reference 1). */
-    const char *fallback = root->names.count == 1 ? root->names.items[0] : NULL;
-    const char *chosen = root->default_profile ? root->default_profile : fallback;
-    if (s->default_profile && chosen && cpuu_name_eq(name, chosen))
+    const char *chosen = s->default_profile ? cpuu_profile_root_default(root) : NULL;
+    if (chosen && cpuu_name_eq(name, chosen))
         return true;
     for (size_t i = 0; i < s->profiles.count; i++) {
         if (cpuu_name_eq(name, s->profiles.items[i]))
@@ -27,29 +25,51 @@ static bool is_selected(const cpuu_settings *s, const cpuu_profile_root *root, c
     return false;
 }
 
-/* Names asked for that no profile has: a row of their own, so that a typing error is seen. */
-static void report_missing(cpuu_engine *e, const char *hive, const cpuu_profile_root *root)
+static bool exists(const cpuu_profile_root *root, const char *name)
+{
+    for (size_t i = 0; root && i < root->names.count; i++) {
+        if (cpuu_name_eq(root->names.items[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* A name asked for that no profile has: a row of its own, so that a typing error is seen. */
+static void report_missing(cpuu_engine *e, const char *hive, const char *name)
+{
+    cpuu_logf(e->log, CPUU_LV_ERROR, "Profile '%s' does not exist in '%s'.", name, hive);
+    cpuu_report_profile_begin(e->report, hive, name, CPUU_PROFILE_WAS_NOT_PROCESSED);
+    cpuu_report_profile_end(e->report, CPUU_PROFILE_NOT_RESOLVED, "no such profile");
+    cpuu_report_add_exit(e->report, CPUU_EXIT_SWITCH_ERR);
+}
+
+/* `root` NULL: the hive has no profile. */
+static void check_selection(cpuu_engine *e, const char *hive, const cpuu_profile_root *root)
 {
     const cpuu_settings *s = e->settings;
     for (size_t i = 0; i < s->profiles.count; i++) {
-        bool found = false;
-        for (size_t k = 0; root && k < root->names.count && !found; k++)
-            found = cpuu_name_eq(root->names.items[k], s->profiles.items[i]);
-        if (found)
-            continue;
-        cpuu_logf(e->log, CPUU_LV_ERROR, "Profile '%s' does not exist in '%s'.",
-                  s->profiles.items[i], hive);
-        cpuu_report_profile_begin(e->report, hive, s->profiles.items[i],
-                                  CPUU_PROFILE_WAS_NOT_PROCESSED);
-        cpuu_report_profile_end(e->report, CPUU_PROFILE_NOT_RESOLVED, "no such profile");
-        cpuu_report_add_exit(e->report, CPUU_EXIT_SWITCH_ERR);
+        if (!exists(root, s->profiles.items[i]))
+            report_missing(e, hive, s->profiles.items[i]);
     }
+    const char *chosen = s->default_profile && root ? cpuu_profile_root_default(root) : NULL;
+    if (chosen && !exists(root, chosen))
+        report_missing(e, hive, chosen);
+    else if (s->default_profile && root && !chosen)
+        cpuu_logf(e->log, CPUU_LV_WARNING, "'%s' says of none of its profiles that it is the default "
+                  "one; name it with -%s.", hive,
+                  s->mode == CPUU_MODE_UNDO ? "Undo" : "Profiles");
 }
 
-/* True when no further profile is to be started. */
+static bool is_stopped(const cpuu_engine *e)
+{
+    return e->stop && *e->stop;
+}
+
+/* True when no further profile is to be started. A cleanup that was stopped says so of each (the
+ * guide's code 16). */
 static bool must_end(const cpuu_engine *e)
 {
-    return e->fatal || (e->stop && *e->stop);
+    return e->fatal || (is_stopped(e) && e->settings->mode != CPUU_MODE_CLEANUP);
 }
 
 /* ---- one profile ----------------------------------------------------------------------------- */
@@ -73,8 +93,8 @@ static cpuu_rc run_mode(cpuu_job *job, cpuu_error *err)
 /* Failures are errors; "not migrated yet" and the like are not. */
 static cpuu_level level_of(const cpuu_job *job)
 {
-    return job->exit_bits & (CPUU_EXIT_SWITCH_ERR | CPUU_EXIT_GLOBAL_ERR) ? CPUU_LV_ERROR
-                                                                          : CPUU_LV_WARNING;
+    const unsigned bad = CPUU_EXIT_SWITCH_ERR | CPUU_EXIT_GLOBAL_ERR;
+    return (job->exit_bits | cpuu_status_exit(job->status)) & bad ? CPUU_LV_ERROR : CPUU_LV_WARNING;
 }
 
 /* Writing the hive has failed, perhaps after it was in place: the same rules as after a crash decide
@@ -202,7 +222,7 @@ static void run_hive(cpuu_engine *e, const char *hive)
     if (e->settings->mode == CPUU_MODE_LIST_PROFILES)
         printf("%s\n", hive);
     else
-        report_missing(e, hive, roots.count ? &roots.items[0] : NULL);
+        check_selection(e, hive, roots.count ? &roots.items[0] : NULL);
     if (roots.count)
         each_profile(e, hive, &roots.items[0], reg);
     else
@@ -236,14 +256,19 @@ static cpuu_rc load_mapping(cpuu_engine *e, cpuu_error *err)
         rc = cpuu_mapping_parse(text.data ? (const char *)text.data : "", text.size, path,
                                 &e->mapping, err);
     cpuu_buf_free(&text);
-    return rc;
+    return rc == CPUU_OK || rc == CPUU_E_NOMEM
+               ? rc
+               : cpuu_settings_refuse(e->settings, "MappingFile", err);
 }
 
 static cpuu_rc select_features(cpuu_engine *e, cpuu_error *err)
 {
     cpuu_rc rc = cpuu_plugins_load(e->settings->plugin_dir, e->log, &e->plugins, err);
+    size_t told = e->settings->n_notes;
     if (rc == CPUU_OK)
         rc = cpuu_settings_check_features(e->settings, cpuu_plugins_names(e->plugins), err);
+    for (size_t i = told; i < e->settings->n_notes; i++)
+        cpuu_logf(e->log, e->settings->notes[i].level, "%s", e->settings->notes[i].text);
     if (rc != CPUU_OK)
         return rc;
     size_t n = cpuu_plugins_count(e->plugins);
@@ -277,15 +302,17 @@ static cpuu_rc run_hives(cpuu_engine *e, cpuu_error *err)
     cpuu_rc rc = cpuu_hives_find(e->settings, e->log, &hives, err);
     if (rc != CPUU_OK)
         return rc;
-    if (hives.count == 0)
+    if (hives.unreadable)
+        cpuu_report_add_exit(e->report, CPUU_EXIT_GLOBAL_ERR);
+    else if (hives.count == 0)
         rc = cpuu_fail(err, CPUU_E_USAGE, "there is no registry to work on: name a hive with --hive "
                        "FILE, or a folder of user profiles with --hives DIR");
-    for (size_t i = 0; rc == CPUU_OK && i < hives.count && !must_end(e); i++) {
+    for (size_t i = 0; rc == CPUU_OK && i < hives.count && !e->fatal && !is_stopped(e); i++) {
         if (hives.count > 1)
             cpuu_report_progress(e->report, "hives", (uint32_t)i, (uint32_t)hives.count);
         run_hive(e, hives.paths[i]);
     }
-    if (e->stop && *e->stop)
+    if (is_stopped(e))
         cpuu_report_add_exit(e->report, CPUU_EXIT_USER_ABORT);
     cpuu_hives_free(&hives);
     return rc;

@@ -212,6 +212,10 @@ cpuu_rc cpuu_finish_cleanup(cpuu_job *job, cpuu_error *err)
 
 cpuu_rc cpuu_cleanup_profile(cpuu_job *job, cpuu_error *err)
 {
+    if (cpuu_job_beat(job) != CPUU_OK) {
+        cpuu_fail(err, CPUU_E_STOP, "stopped by the user; the next -Cleanup goes on");
+        return cpuu_job_fail(job, CPUU_PROFILE_CLEANUP_CANCELED, CPUU_EXIT_USER_ABORT, err);
+    }
     cpuu_rc rc = cpuu_recover_profile(job, err);
     if (rc != CPUU_OK || !job->journal)
         return rc; /* nothing to clean up: code 0 */
@@ -228,7 +232,8 @@ cpuu_rc cpuu_cleanup_profile(cpuu_job *job, cpuu_error *err)
     if (rc == CPUU_OK)
         rc = cpuu_finish_cleanup(job, err);
     if (rc != CPUU_OK) {
-        job->status = CPUU_PROFILE_CLEANUP_FAILED;
+        job->status = rc == CPUU_E_STOP ? CPUU_PROFILE_CLEANUP_CANCELED
+                                        : CPUU_PROFILE_CLEANUP_FAILED;
         return cpuu_job_fail(job, job->status, CPUU_EXIT_GLOBAL_ERR, err);
     }
     job->status = CPUU_PROFILE_CLEANUP_OK;

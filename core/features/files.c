@@ -106,6 +106,8 @@ cpuu_rc CPUU_CALL cpuu_service_file_read(cpuu_run *run, uint32_t dir, const char
     if (!(run->needs & CPUU_NEED_FILES))
         return bug(run, "it reads files, which `needs` does not declare");
     rc = locate(run, dir, name, &path, &err);
+    if (rc == CPUU_E_UNSUPPORTED && name && *name)
+        err.rc = CPUU_E_NOTFOUND; /* a profile may be called "a/b"; no file of Outlook can */
     if (rc < 0)
         return cpuu_run_problem(run, &err);
     const cpuu_overlay *o = find(run->s->overlays, path);

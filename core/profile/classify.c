@@ -81,6 +81,10 @@ static int check_domains(cpuu_profile *p, const cpuu_profile_rules *rules, const
     return 0;
 }
 
+/* "Insert a smart card" of Outlook's policy "Authentication with Exchange Server" (value
+ * AuthenticationService); its other numbers are those of 0x6619, so this one is taken to be, too. */
+#define AUTH_SMART_CARD 0x8000f000u
+
 static int check_account(cpuu_profile *p, const cpuu_profile_rules *rules, const cpuu_account *a,
                          const char **reason)
 {
@@ -91,6 +95,10 @@ static int check_account(cpuu_profile *p, const cpuu_profile_rules *rules, const
     if (!a->smtp && !a->legacy_dn)
         return say(p, reason, CPUU_PROFILE_NOT_EXCHANGE_SERVICE,
                    "neither an address nor a distinguished name is known for the Exchange account");
+    if (a->auth_package == AUTH_SMART_CARD)
+        return say(p, reason, CPUU_PROFILE_HAS_UNSUPPORTED_AUTHENTICATION,
+                   "its account logs on with a smart card, which is not supported; choose another way "
+                   "of logging on in its security settings first");
     if (a->ost_path && !rules->process_offline)
         return say(p, reason, CPUU_PROFILE_IS_OFFLINE,
                    "it has an offline file '%s' and ProcessOfflineProfiles is not set",

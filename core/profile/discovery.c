@@ -114,6 +114,21 @@ void cpuu_profile_roots_free(cpuu_profile_roots *roots)
     memset(roots, 0, sizeof(*roots));
 }
 
+const char *cpuu_profile_root_default(const cpuu_profile_root *root)
+{
+    const char *only = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < root->names.count; i++) {
+        if (!cpuu_profile_name_is_backup(root->names.items[i])) {
+            only = root->names.items[i];
+            n++;
+        }
+    }
+    if (root->default_profile && *root->default_profile)
+        return root->default_profile;
+    return n == 1 ? only : NULL;
+}
+
 bool cpuu_profile_is_place(const char *version, const char *default_key, const char *profile_key)
 {
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {

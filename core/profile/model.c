@@ -312,6 +312,7 @@ static cpuu_rc fill_account(cpuu_profile *p, cpuu_account *a, const cpuu_section
     if (rc >= 0)
         rc = cpuu_section_text(&emsmdb, PR_PROFILE_OST_PATH, &p->arena, &a->ost_path, err);
     a->config_flags = cpuu_section_u32(&emsmdb, PR_PROFILE_CONFIG_FLAGS, 0);
+    a->auth_package = cpuu_section_u32(&emsmdb, PR_PROFILE_AUTH_PACKAGE, 0);
     a->cached = (a->config_flags & 0x180) == 0x180; /* reference 4.2, documented */
     cpuu_section_close(&store);
     cpuu_section_close(&emsmdb);
@@ -500,17 +501,6 @@ static cpuu_rc read_uid(cpuu_profile *p, cpuu_error *err)
     return CPUU_OK;
 }
 
-/* DefaultProfile, else the only profile there is (inferred; our backup copies do not count). */
-static bool is_default(const cpuu_profile_root *root, const char *name)
-{
-    if (root->default_profile)
-        return cpuu_name_eq(root->default_profile, name);
-    size_t n = 0;
-    for (size_t i = 0; i < root->names.count; i++)
-        n += !cpuu_profile_name_is_backup(root->names.items[i]);
-    return n == 1 && !cpuu_profile_name_is_backup(name);
-}
-
 static cpuu_rc copy_names(cpuu_profile *p, const cpuu_profile_root *root, const char *name,
                           cpuu_error *err)
 {
@@ -525,7 +515,8 @@ static cpuu_rc copy_names(cpuu_profile *p, const cpuu_profile_root *root, const 
     p->outlook_version = cpuu_arena_strdup(&p->arena, root->outlook_version);
     if (!p->key || !p->name || !p->root || !p->default_key || !p->outlook_version)
         return cpuu_nomem(err);
-    p->is_default = is_default(root, name);
+    const char *chosen = cpuu_profile_root_default(root);
+    p->is_default = chosen && cpuu_name_eq(chosen, name);
     p->is_backup = cpuu_profile_name_is_backup(name);
     p->is_temporary = cpuu_profile_name_is_temporary(name);
     return CPUU_OK;

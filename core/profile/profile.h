@@ -30,6 +30,9 @@ void cpuu_profile_roots_free(cpuu_profile_roots *roots);
 
 #define CPUU_BACKUP_PREFIX    "CPUU_Backup_" /* <guid>: the copy beside a switched profile */
 #define CPUU_TEMPORARY_PREFIX "CPUU_"        /* {GUID}: left by -LeaveTemporaryProfile */
+/* DefaultProfile, whether such a profile exists or not; else the only profile there is (inferred; our
+ * backup copies do not count). NULL: none. */
+const char *cpuu_profile_root_default(const cpuu_profile_root *root);
 bool cpuu_profile_name_is_backup(const char *name);
 bool cpuu_profile_name_is_temporary(const char *name);
 
@@ -46,6 +49,7 @@ typedef struct cpuu_account { /* an Exchange account of the profile */
     char *display_name;
     char *ost_path;        /* NULL = online */
     uint32_t config_flags; /* 0x6601 */
+    uint32_t auth_package; /* 0x6619; 0 = not set */
     bool cached;
     bool has_disagreement; /* the sources of section 5 name different mailboxes */
 } cpuu_account;

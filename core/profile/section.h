@@ -38,6 +38,7 @@ enum {
 #define PR_PROFILE_USER          0x6603u
 #define PR_PROFILE_MAILBOX       0x660bu
 #define PR_PROFILE_OST_PATH      0x6610u
+#define PR_PROFILE_AUTH_PACKAGE  TAG(0x6619u, PT_LONG)
 #define PR_PROFILE_USER_EMAIL    0x663du
 #define PR_PROFILE_USER_SMTP     0x6641u /* "SMTP:user@domain" */
 #define PR_DISPLAYNAME_SET       TAG(0x6688u, PT_LONG)

@@ -13,7 +13,7 @@ typedef struct checked_list {
 
 static const char *lookup(const char *const *names, const char *name)
 {
-    for (; *names; names++) {
+    for (; names && *names; names++) {
         if (cpuu_caseeq(*names, name))
             return *names;
     }
@@ -101,6 +101,29 @@ static cpuu_rc check_list(cpuu_settings *s, const checked_list *list, const char
     return CPUU_OK;
 }
 
+static bool is_selected(const cpuu_settings *s, const char *name)
+{
+    if (s->skip_all || lookup((const char *const *)s->skip.items, name))
+        return false;
+    return !s->features.count || lookup((const char *const *)s->features.items, name) ||
+           lookup((const char *const *)s->remove.items, name);
+}
+
+/* What is left out cannot fail: a profile is switched without it, which nobody may have meant. */
+static cpuu_rc check_critical(cpuu_settings *s, cpuu_error *err)
+{
+    char where[300];
+    cpuu_rc rc = CPUU_OK;
+    cpuu_origin_text(s, CPUU_ROW(critical), where, sizeof(where));
+    for (size_t i = 0; rc == CPUU_OK && i < s->critical.count; i++) {
+        if (!is_selected(s, s->critical.items[i]))
+            rc = cpuu_settings_note(s, CPUU_LV_WARNING, err,
+                                    "%s: Critical: %s is left out by %s, so it is not required", where,
+                                    s->critical.items[i], s->features.count ? "Features" : "Skip");
+    }
+    return rc;
+}
+
 cpuu_rc cpuu_settings_check_features(cpuu_settings *s, const char *const *known, cpuu_error *err)
 {
     const checked_list lists[] = {{&s->features, CPUU_ROW(features), false},
@@ -109,5 +132,5 @@ cpuu_rc cpuu_settings_check_features(cpuu_settings *s, const char *const *known,
     cpuu_rc rc = CPUU_OK;
     for (size_t i = 0; rc == CPUU_OK && i < sizeof(lists) / sizeof(lists[0]); i++)
         rc = check_list(s, &lists[i], known, err);
-    return rc;
+    return rc == CPUU_OK ? check_critical(s, err) : rc;
 }

@@ -74,9 +74,16 @@ static bool is_utf8(const char *p, size_t n)
     return true;
 }
 
+/* Byte 0 or 1 is NUL: no 8-bit text begins so, but UTF-16 without a byte order mark does. */
+static bool is_utf16(const uint8_t *p, size_t n, bool big_endian)
+{
+    return n >= 2 && ((p[0] == (big_endian ? 0xfe : 0xff) && p[1] == (big_endian ? 0xff : 0xfe)) ||
+                      (!p[0] == big_endian && !p[1] == !big_endian));
+}
+
 static cpuu_rc decode(const uint8_t *p, size_t n, const char *name, cpuu_buf *text, cpuu_error *err)
 {
-    if (n >= 2 && p[0] == 0xfe && p[1] == 0xff)
+    if (is_utf16(p, n, true))
         return cpuu_fail(err, CPUU_E_USAGE,
                          "%s:1: the file is big-endian UTF-16; save it as UTF-8 or as \"Unicode\"",
                          name);
@@ -84,11 +91,12 @@ static cpuu_rc decode(const uint8_t *p, size_t n, const char *name, cpuu_buf *te
     if (!cpuu_buf_fill(text, 0, n * 3 + 1))
         return cpuu_nomem(err);
     cpuu_buf_reset(text);
-    if (n >= 2 && p[0] == 0xff && p[1] == 0xfe) {
+    if (is_utf16(p, n, false)) {
+        size_t mark = p[1] ? 2 : 0;
         if (n % 2)
             return cpuu_fail(err, CPUU_E_USAGE, "%s: UTF-16 file with an odd number of bytes",
                              name);
-        cpuu_buf_utf8_from_utf16(text, p + 2, (uint32_t)(n - 2));
+        cpuu_buf_utf8_from_utf16(text, p + mark, (uint32_t)(n - mark));
     } else if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) {
         if (!is_utf8((const char *)p + 3, n - 3))
             return cpuu_fail(err, CPUU_E_USAGE, "%s: the file is marked as UTF-8 but is not", name);

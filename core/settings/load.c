@@ -249,6 +249,15 @@ cpuu_rc cpuu_settings_load(int argc, char *const *argv, cpuu_settings *out, cpuu
     return rc == CPUU_E_NOMEM ? rc : CPUU_E_USAGE;
 }
 
+cpuu_rc cpuu_settings_refuse(const cpuu_settings *s, const char *key, cpuu_error *err)
+{
+    char where[300];
+    const cpuu_setting *row = cpuu_settings_find(key, CPUU_IN_PARAMETERS);
+    cpuu_origin_text(s, row, where, sizeof(where));
+    err->rc = CPUU_E_USAGE;
+    return cpuu_wrap(err, "%s: %s", where, row->name);
+}
+
 void cpuu_settings_free(cpuu_settings *s)
 {
     cpuu_free_secret(s->source.password);

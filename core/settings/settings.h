@@ -138,6 +138,9 @@ cpuu_rc cpuu_settings_load(int argc, char *const *argv, cpuu_settings *out, cpuu
  */
 cpuu_rc cpuu_settings_check_features(cpuu_settings *s, const char *const *known_features,
                                      cpuu_error *err);
+/* Makes an error about what a key of [Parameters] names a refusal of the setting: CPUU_E_USAGE, with
+ * file, line and key in front of the message. Returns err->rc. */
+cpuu_rc cpuu_settings_refuse(const cpuu_settings *s, const char *key, cpuu_error *err);
 void cpuu_settings_free(cpuu_settings *s);
 
 /*

@@ -445,7 +445,7 @@ const cpuu_setting cpuu_settings_table[] = {
              "system's."},
     {.name = "ConnectTo",
      .where = NEWPAR,
-     .type = CPUU_T_WORDS,
+     .type = CPUU_T_CONNECT,
      .offset = AT(connect_to),
      .arg = "HOST:PORT:HOST:PORT...",
      .help =
@@ -461,6 +461,7 @@ const cpuu_setting cpuu_settings_table[] = {
     {.name = "CustomAttribute",
      .where = NEWPAR,
      .type = CPUU_T_TEXT,
+     .effect = CPUU_LATER,
      .offset = AT(custom_attribute),
      .arg = "NAME",
      .help = "Attribute of the target directory that holds the source identity of a person."},

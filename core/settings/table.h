@@ -21,6 +21,7 @@ typedef enum cpuu_type {
     CPUU_T_SERVICES,  /* cpuu_words; known names of two words need no quotes */
     CPUU_T_DOMAINS,   /* cpuu_words; DNS names, blanks are the only separator */
     CPUU_T_ADDRESSES, /* cpuu_words; SMTP addresses */
+    CPUU_T_CONNECT,   /* cpuu_words; HOST:PORT:HOST:PORT, as curl takes it */
     CPUU_T_REMOVE,    /* cpuu_words; "Nicks" */
     CPUU_T_SECRET,    /* bool: it was given. The value is not kept */
     CPUU_T_MODE       /* no value; sets the mode */

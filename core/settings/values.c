@@ -122,6 +122,17 @@ static const char *check_address(const char *word, size_t size)
     return !at || at == word || at == word + size - 1 ? "is not an SMTP address" : NULL;
 }
 
+/* Four fields, each of which may be empty; an IPv6 address stands in brackets (curl, --connect-to). */
+static const char *check_connect(const char *word, size_t size)
+{
+    size_t colons = 0, i = 0;
+    for (bool address = false; i < size; i++) {
+        address = word[i] == '[' || (address && word[i] != ']');
+        colons += word[i] == ':' && !address;
+    }
+    return colons == 3 ? NULL : "is not HOST:PORT:HOST:PORT";
+}
+
 /* Why a word of this type is refused, or NULL. */
 static const char *check_word(cpuu_type type, const char *word, size_t size)
 {
@@ -131,6 +142,8 @@ static const char *check_word(cpuu_type type, const char *word, size_t size)
         return check_domain(word, size);
     if (type == CPUU_T_ADDRESSES)
         return check_address(word, size);
+    if (type == CPUU_T_CONNECT)
+        return check_connect(word, size);
     if (type == CPUU_T_REMOVE && !word_is(word, size, "Nicks"))
         return "cannot be removed; only Nicks can";
     if (type == CPUU_T_FEATURES && is_all(word, size))
@@ -315,6 +328,7 @@ cpuu_rc cpuu_settings_set(cpuu_settings *s, const cpuu_setting *row, const char 
     case CPUU_T_WORDS:
     case CPUU_T_DOMAINS:
     case CPUU_T_ADDRESSES:
+    case CPUU_T_CONNECT:
     case CPUU_T_REMOVE:
         return set_plain_words(s, row, value, place, err);
     case CPUU_T_SECRET:

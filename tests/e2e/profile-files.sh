@@ -95,6 +95,16 @@ cpuu >/dev/null 2>&1
 check "a profile without these files is updated" test $((mask & 1)) -eq 1
 check "and gets none" test -z "$(ls "$ROAMING")"
 
+# A profile whose name no file can have: there is nothing to update, and nothing has failed.
+cpuu -UndoAll >/dev/null 2>&1
+echo "Critical=SRS Shortcuts Nicks" | make_ini
+make_hive "$HIVE" 8 16.0 profile='a/b'
+cpuu >"$WORK/err" 2>&1
+check "a profile called a/b is updated" test $mask -eq 1
+cpuu -UndoAll >/dev/null 2>&1
+make_ini </dev/null
+make_hive "$HIVE" 8 16.0
+
 # Real files, whose mailboxes nobody knows here: not a byte may change.
 oracles=${CPUU_ORACLES:-$srcdir/../shared/oracles}/profiles # independent data, as in tests/unit/oracle.h
 if [ -d "$oracles/srs" ]; then

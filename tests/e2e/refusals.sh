@@ -143,7 +143,7 @@ refused "the mapping file says: not yet" 2 "0 0" 'mapping file does not say'
 printf '%s\nbob@source.test,,bob@target.test,,,0,1\n' "$head" >"$WORK/map.csv"
 refused "not in the mapping file" 2 "0 0" 'mapping file does not say'
 printf 'no such header\n' >"$WORK/map.csv"
-refused "a mapping file that is none" 16 - 'map.csv'
+refused "a mapping file that is none" 0 - 'CPUU.ini:[0-9]*: MappingFile: .*map.csv'
 
 another_content '0,/^switch target\/alice/{/^switch target\/alice/d}'
 world 8 16.0 </dev/null

@@ -317,7 +317,8 @@ typedef struct cpuu_host {
     void(CPUU_CALL *decide)(cpuu_run *run, const cpuu_decision *decision);
 
     /* A whole file by name, without separators, at most 64 MiB. A write replaces it atomically,
-     * NULL data deletes it; it is journalled, and visible to file_read() at once. */
+     * NULL data deletes it; it is journalled, and visible to file_read() at once. Reading a name that
+     * no file on Windows can have (a profile may have it) is CPUU_E_NOTFOUND. */
     cpuu_rc(CPUU_CALL *file_read)(cpuu_run *run, uint32_t dir, const char *name, cpuu_blob *out);
     cpuu_rc(CPUU_CALL *file_write)(cpuu_run *run, uint32_t dir, const char *name,
                                    const cpuu_blob *data);

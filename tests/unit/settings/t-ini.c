@@ -114,8 +114,9 @@ START_TEST(all_encodings_give_the_same)
     } files[] = {{utf8, sizeof(utf8) - 1},
                  {bom, sizeof(bom) - 1},
                  {ansi, sizeof(ansi) - 1},
-                 {utf16, sizeof(utf16)}};
-    for (size_t i = 0; i < 4; i++) {
+                 {utf16, sizeof(utf16)},
+                 {utf16 + 2, sizeof(utf16) - 2}}; /* without a byte order mark */
+    for (size_t i = 0; i < 5; i++) {
         ck_assert_int_eq(parse(files[i].data, files[i].size), CPUU_OK);
         ck_assert_uint_eq(ini.count, 2);
         expect(1, "p", "A",
@@ -150,8 +151,10 @@ START_TEST(bad_files_are_refused_with_the_line)
     refused("\xfe\xff\0[", 4, "x.ini:1: the file is big-endian");
     refused("\xff\xfe[", 3, "odd number");
     refused("\xef\xbb\xbf[p]\nA=\xff\n", 11, "marked as UTF-8");
-    /* UTF-16 without a mark is full of NULs */
-    refused("[\0p\0]\0\n\0", 8, "x.ini:1: the line holds a NUL");
+    refused("\0[\0p\0]", 6, "x.ini:1: the file is big-endian");
+    refused("[\0p\0]\0\n", 7, "odd number");
+    refused("[\0p\0]\0\n\0A\0=\0\0\0", 14, "x.ini:2: the line holds a NUL");
+    refused("\0\0", 2, "x.ini:1: the line holds a NUL");
 }
 END_TEST
 

@@ -1,0 +1,90 @@
+#!/bin/bash
+# Profiles, names and settings that are out of the ordinary, without a network: a mapping file says who
+# moved. What can be done is done and taken back exactly, the rest is refused with the guide's code.
+testing=e2e-odd-profiles
+. "${srcdir:-.}/tests/e2e/testing.sh"
+key='HKEY_CURRENT_USER\Software\Microsoft\Office\16.0\Outlook'
+
+cat >"$WORK/map.csv" <<END
+source_smtp,source_dn,target_smtp,target_dn,display_name,office365,migrated
+anna.alder@source.example,,anna@target.example,/o=TargetOrg/cn=Recipients/cn=anna,Anna Alder,0,1
+bert@source.example,,bert@target.example,/o=TargetOrg/cn=Recipients/cn=bert,Bert,0,1
+END
+settings() { # lines of CPUU.ini
+    printf '%s\n' '[Parameters]' ProcessOfflineProfiles=1 "MappingFile=$WORK/map.csv" "$@" >"$WORK/CPUU.ini"
+}
+profile() { # file, arguments of cpuu-mkprofile
+    "$BUILD/cpuu-mkprofile" "${@:2}" >"$1" || die "no profile"
+}
+reg() { printf '%s\r\n' 'Windows Registry Editor Version 5.00' '' "$@" >"$WORK/more.reg"; }
+hive() { # .reg files
+    rm -rf "$WORK/Users" "$WORK/state"
+    HIVE=$WORK/Users/anna/NTUSER.DAT
+    mkdir -p "$(dirname "$HIVE")/AppData/Roaming" "$(dirname "$HIVE")/AppData/Local"
+    "$BUILD/cpuu-mkhive" "$HIVE" "$@" || die "no hive"
+    dump_hive "$HIVE" >"$WORK/before"
+}
+as_before() { dump_hive "$HIVE" | cmp -s - "$WORK/before"; }
+logged() { # case, level, pattern
+    check "$1" "the log holds no [$2] line with '$3'" grep -aq "\[$2\] .*$3" "$WORK/cpuu.log"
+}
+
+profile "$WORK/alpha.reg" profile=Alpha
+profile "$WORK/beta.reg" profile=Beta smtp=bert@source.example dn=/o=SourceOrg/cn=bert
+settings Skip=All
+
+# ---- which one is the default -------------------------------------------------------------------------
+reg "[$key]" '"DefaultProfile"=-'
+hive "$WORK/alpha.reg" "$WORK/more.reg"
+gives "the only profile is the default one" 1 -DefaultProfile
+gives "the default one was updated before" 0 -DefaultProfile
+csv_is "the default one was updated before: CSV" Alpha "2 2"
+gives "the only profile is rolled back" 1 -UndoDefaultProfile
+check "the only profile is rolled back: as before" "it is not" as_before
+hive "$WORK/alpha.reg" "$WORK/beta.reg" "$WORK/more.reg"
+gives "none of two is the default" 0 -DefaultProfile
+says "none of two is the default: said" 'none of its profiles.*-Profiles'
+check "none of two is the default: as before" "it is not" as_before
+reg "[$key]" '"DefaultProfile"="Gone"'
+hive "$WORK/alpha.reg" "$WORK/more.reg"
+gives "a default that does not exist" 4 -DefaultProfile
+csv_is "a default that does not exist: CSV" Gone "4 0"
+check "a default that does not exist: as before" "it is not" as_before
+
+# ---- what the log says of one that is left alone --------------------------------------------------------
+reg "[$key\\Profiles\\Empty]"
+hive "$WORK/more.reg"
+gives "an empty profile" 4
+csv_is "an empty profile: CSV" Empty "4 0"
+logged "an empty profile is an error" Error 'lists no services'
+section=$(sed -n 's/\r$//; /^\[/h; /^"00036601"=/{x;p;q}' "$WORK/alpha.reg")
+reg "$section" '"00036619"=hex:00,f0,00,80'
+hive "$WORK/alpha.reg" "$WORK/more.reg"
+gives "a smart card" 4
+csv_is "a smart card: CSV" Alpha "19 0"
+check "a smart card: as before" "it is not" as_before
+reg "$section" '"00036619"=hex:10,00,00,00'
+hive "$WORK/alpha.reg" "$WORK/more.reg"
+gives "Kerberos is supported" 1
+
+# ---- settings ----------------------------------------------------------------------------------------------
+hive "$WORK/alpha.reg"
+settings Skip=All Critical="Activities SRS"
+gives "critical and left out" 1 --dry-run
+logged "critical and left out: said" Warning 'CPUU.ini:5: Critical: SRS is left out by Skip'
+logged "Activities: said" Info 'Activities is not applicable'
+settings Skip=All ConnectTo=nonsense
+gives "ConnectTo" 0
+says "ConnectTo: line and reason" "CPUU.ini:5: ConnectTo: 'nonsense' is not HOST:PORT:HOST:PORT"
+settings Skip=All 'ConnectTo=a:443:[::1]:8443 ::127.0.0.1:'
+gives "ConnectTo of four fields" 1 --dry-run
+settings Skip=All
+sed -i "s,^MappingFile=.*,MappingFile=$WORK/none.csv," "$WORK/CPUU.ini"
+gives "a mapping file that is not there" 0
+says "a mapping file that is not there: line and reason" 'CPUU.ini:3: MappingFile: .*No such file'
+check "a mapping file that is not there: as before" "it is not" as_before
+settings Skip=All
+gives "a folder of hives that is not there" 17 --hives "$WORK/nowhere"
+logged "a folder of hives that is not there: said" Error "nowhere': No such file"
+
+finish
