@@ -308,7 +308,7 @@ static void open_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     const cpuu_mailbox *box = u->box;
     const uint64_t *fids = box->folder_ids;
     for (uint16_t i = 0; i < 13; i++) {
-        if (!fids[i])
+        if (!fids[i] || box->plain)
             continue;
         cpuu_rop_long_term_id_from_id(&b->body, 0, fids[i]);
         cpuu_batch_step(b, u, CPUU_ROP_LONG_TERM_ID_FROM_ID, 0, (uint16_t)(WHAT_ID + i), NULL, 0);
@@ -428,11 +428,18 @@ static void open_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *rep
     cpuu_unit_done(u);
 }
 
+/* A request that was refused as a whole may have been so for what can be done without. */
 static void open_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
 {
+    cpuu_mailbox *box = u->box;
     (void)maybe_done;
-    u->box->error = *err;
-    u->box->rc = err->rc < 0 ? err->rc : CPUU_E_FAILED;
+    if (!box->plain && box->rc == CPUU_OK && cpuu_other_way_may_help(err->rc)) {
+        box->plain = true;
+        queue_open(box);
+        return;
+    }
+    box->error = *err;
+    box->rc = err->rc < 0 ? err->rc : CPUU_E_FAILED;
 }
 
 static const cpuu_unit_class open_class = {.name = "special folders",

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/text.h"
 
 #include <poll.h>
 #include <string.h>
@@ -471,14 +472,19 @@ static void lane_dead(cpuu_lane *lane, const cpuu_error *err)
     cpuu_box_drop(box, err);
 }
 
-/* The batch's units that may be repeated go back to the queue; the others fail. */
+/* The batch's units that may be repeated go back to the queue; the others fail. Reads that failed
+ * together have their last try alone: what a server cannot stand costs nobody else. */
 static void batch_failed(cpuu_lane *lane, const cpuu_error *err, bool maybe_done, bool hopeless)
 {
     cpuu_batch *b = &lane->batch;
+    const bool together = !b->writes && b->n_units > 1;
     for (size_t i = b->n_units; i > 0; i--) {
         cpuu_unit *u = b->units[i - 1];
         bool lost = u->cls->writes && maybe_done;
-        if (!hopeless && !lost && ++u->tries < MAX_TRIES) {
+        u->tries += !together || u->tries + 1 < MAX_TRIES;
+        if (together && u->tries + 1 == MAX_TRIES)
+            lane->shrink = MAX_SHRINK;
+        if (!hopeless && !lost && u->tries < MAX_TRIES) {
             queue_front(lane->box, u);
             continue;
         }
@@ -670,17 +676,16 @@ static void finish_units(cpuu_lane *lane, const cpuu_call *call, bool short_answ
     }
 }
 
-/* An unreadable answer to what rode along with the opening must not cost the opening. */
-static bool without_riders(cpuu_lane *lane, const cpuu_error *err)
+/* Who of them asked for what cannot be read shows when each asks alone. Where a table stands that was
+ * open is not known any more. */
+static void batch_unreadable(cpuu_lane *lane, const cpuu_error *err)
 {
     cpuu_batch *b = &lane->batch;
-    if (lane->box->known || b->n_units < 2 || lane->box->mail->fatal != CPUU_OK)
-        return false;
-    while (b->n_units > 1) {
-        cpuu_unit *u = b->units[--b->n_units];
-        unit_fail(u, err, false);
-    }
-    return true;
+    for (size_t i = 0; i < b->n_units; i++)
+        b->units[i]->tries = MAX_TRIES - 1;
+    lane->generation++;
+    lane->leaked += b->n_slots;
+    batch_failed(lane, err, true, lane->box->mail->fatal != CPUU_OK);
 }
 
 /* The mailbox is on another server: a session of its own there. */
@@ -704,7 +709,7 @@ static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
     switch (read_answers(lane, call, &err)) {
     case READ_ALL:
         lane->pauses = 0;
-        if (!writes)
+        if (!writes && lane->batch.n_units)
             lane->shrink = 0; /* the sizes expected are now those that were seen */
         finish_units(lane, call, false);
         break;
@@ -723,18 +728,35 @@ static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
         lane_dead(lane, &lane->box->error);
         break;
     case READ_BAD:
-        batch_failed(lane, &err, true, !without_riders(lane, &err));
+        batch_unreadable(lane, &err);
         break;
     }
 }
 
 /* ---- lanes ----------------------------------------------------------------------------------- */
 
+/* Servers disagree about whose DN Connect names, the account's or that of the mailbox's owner. The
+ * second one is tried when the first is refused; what is reported is what was said of the first. */
+static bool connect_as_owner(cpuu_lane *lane, const cpuu_call *call)
+{
+    cpuu_mailbox *box = lane->box;
+    if (box->known || box->as_owner || !box->dn || call->end != CPUU_CALL_ANSWERED ||
+        cpuu_caseeq(box->dn, box->endpoint->account_dn))
+        return false;
+    box->as_owner = true;
+    box->error = call->error;
+    cpuu_session_free(lane->session);
+    lane->session = NULL;
+    return true;
+}
+
 static void connected(cpuu_lane *lane, const cpuu_call *call)
 {
+    cpuu_mailbox *box = lane->box;
     if (call->rc >= 0) {
         lane->state = CPUU_LANE_READY;
         lane->failures = 0;
+        box->error.rc = box->rc;
         return;
     }
     cpuu_error err = call->error;
@@ -746,7 +768,9 @@ static void connected(cpuu_lane *lane, const cpuu_call *call)
     else if (call->rc == CPUU_E_NETWORK && call->end != CPUU_CALL_ANSWERED &&
              ++lane->failures < MAX_FAILURES && lane->box->known)
         return;
-    lane_dead(lane, &err);
+    else if (connect_as_owner(lane, call))
+        return;
+    lane_dead(lane, box->as_owner && box->error.rc < 0 ? &box->error : &err);
 }
 
 static void call_done(cpuu_call *call)
@@ -806,7 +830,7 @@ static bool lane_session(cpuu_lane *lane, cpuu_error *err)
         return true;
     cpuu_session_options o = {.kind = CPUU_SESSION_MAILBOX,
                               .url = box->url ? box->url : box->endpoint->emsmdb_url,
-                              .user_dn = box->endpoint->account_dn,
+                              .user_dn = box->as_owner ? box->dn : box->endpoint->account_dn,
                               .name = box->name,
                               .credentials = box->endpoint->credentials,
                               .number = ++box->mail->contexts};

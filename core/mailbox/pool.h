@@ -127,6 +127,8 @@ struct cpuu_mailbox {
     bool moved;      /* just now: the session has to be opened there */
     cpuu_buf store_eid;
     bool writable, admin, admin_tried, known; /* known: the logon's ids and roles are here */
+    bool plain;      /* LongTermIdFromId is not asked: the server did not read a request with it */
+    bool as_owner;   /* Connect names the mailbox's owner, whose DN the account's was not taken for */
     bool inbox_ok, views_ok;
     bool packed; /* QueryRows of chained requests: see read.c */
     unsigned packing_tries;
@@ -247,6 +249,8 @@ void cpuu_work_fail(cpuu_work *w, cpuu_rc rc, const char *fmt, ...)
 void cpuu_work_fail_code(cpuu_work *w, uint32_t code, const char *what);
 void cpuu_work_fail_err(cpuu_work *w, const cpuu_error *err);
 bool cpuu_work_failed(const cpuu_work *w);
+/* What failed like that may succeed when it is asked for in another way. */
+bool cpuu_other_way_may_help(cpuu_rc rc);
 void cpuu_work_nomem(cpuu_work *w);
 /* A unit of the work is through (freed here); with the last one the work goes on or ends. */
 void cpuu_unit_done(cpuu_unit *u);

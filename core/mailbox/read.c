@@ -22,6 +22,7 @@
 #define STRING_CUT    255u
 #define MAX_VALUE     (64u << 20)
 #define STREAM_CHUNK  0x7000u
+#define STREAM_LEAST  0x1000u
 #define ROW_GUESS     24u /* bytes of a variable column, until rows were seen */
 #define ROWS_TO_TRUST 8u  /* after so many the others are taken to be alike */
 #define VALUE_GUESS   96u /* the same when objects are read one by one */
@@ -167,9 +168,18 @@ static void object_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
 
 enum { WHAT_OPEN = 1, WHAT_STREAM, WHAT_READ, WHAT_PROPS, WHAT_LIST, WHAT_TABLE, WHAT_ROWS };
 
+/* What a request may ask for, answers of others beside it: a server was seen that refuses a ReadStream
+ * whose bytes do not all fit, as [MS-OXCROPS] 3.1.5.1.2 has it of any ROP. */
+static uint16_t stream_count(const cpuu_lane *lane, const cpuu_batch *b)
+{
+    const uint32_t taken = b->expected + 4 * b->n_slots + 512;
+    uint32_t count = taken < PAYLOAD ? PAYLOAD - taken : 0;
+    count = count > STREAM_CHUNK ? STREAM_CHUNK : count < STREAM_LEAST ? STREAM_LEAST : count;
+    return (uint16_t)(count >> (lane->shrink < 4 ? lane->shrink : 4));
+}
+
 static void stream_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
 {
-    (void)lane;
     const cpuu_read_row *row = &u->work->rows[u->row];
     uint32_t n;
     uint32_t tag = row_tags(u->work, row, &n)[u->index];
@@ -181,9 +191,10 @@ static void stream_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
         cpuu_rop_seek_stream(&b->body, stream, 0, row->stream_pos);
         cpuu_batch_step(b, u, CPUU_ROP_SEEK_STREAM, stream, WHAT_OPEN, NULL, 0);
     }
-    cpuu_rop_read_stream(&b->body, stream, STREAM_CHUNK, 0);
+    const uint16_t count = stream_count(lane, b);
+    cpuu_rop_read_stream(&b->body, stream, count, 0);
     cpuu_batch_step(b, u, CPUU_ROP_READ_STREAM, stream, WHAT_READ, NULL, 0);
-    b->expected += STREAM_CHUNK;
+    b->expected += count;
 }
 
 static void stream_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
@@ -728,19 +739,12 @@ static void rows_answer(cpuu_unit *u, const cpuu_rop_answer *a)
         w->end = true;
 }
 
-/* The restriction itself is what the server does not do, not the folder or the table. */
-static bool cannot_restrict(uint32_t code)
-{
-    return code == 0x80040102 || code == 0x80040117 || code == 0x80070057; /* NotSupported, TooComplex,
-                                                                           * InvalidParameter */
-}
-
 static void table_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
                          const cpuu_rop_answer *a)
 {
     (void)lane;
     cpuu_work *w = u->work;
-    if (step->rop == CPUU_ROP_RESTRICT && cannot_restrict(a->code))
+    if (step->rop == CPUU_ROP_RESTRICT && a->code) /* however it says that it does not do that */
         w->unfiltered = true;
     else if (w->unfiltered && step->what == WHAT_ROWS)
         return;
@@ -825,11 +829,24 @@ static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
     cpuu_unit_done(u);
 }
 
+/* A request may also be refused as a whole for the restriction in it. */
+static void table_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
+{
+    cpuu_work *w = u->work;
+    (void)maybe_done;
+    if (w->op->filter && is_message(w) && !w->own_filter && !w->is_range && !w->pos &&
+        cpuu_other_way_may_help(err->rc))
+        begin_unfiltered(w);
+    else
+        cpuu_work_fail_err(w, err);
+}
+
 static const cpuu_unit_class table_class = {.name = "table",
                                             .paged = true,
                                             .fill = table_fill,
                                             .answer = table_answer,
-                                            .finish = table_finish};
+                                            .finish = table_finish,
+                                            .fail = table_fail};
 
 /* ---- EntryIDs of rows ------------------------------------------------------------------------ */
 

@@ -15,6 +15,12 @@ bool cpuu_work_failed(const cpuu_work *w)
     return w->op->rc < 0;
 }
 
+bool cpuu_other_way_may_help(cpuu_rc rc)
+{
+    return rc != CPUU_E_AUTH && rc != CPUU_E_ACCESS && rc != CPUU_E_BUSY && rc != CPUU_E_STOP &&
+           rc != CPUU_E_NOMEM;
+}
+
 void cpuu_work_fail(cpuu_work *w, cpuu_rc rc, const char *fmt, ...)
 {
     if (cpuu_work_failed(w))

@@ -289,9 +289,12 @@ struct lab_org {
                        * Autodiscover in prefixes and capitals with an external address nobody can
                        * reach, special folders of another mailbox in the root's properties */
     uint8_t unsupported; /* a RopId that is answered with NotSupported; 0 = none */
+    uint8_t unknown;     /* a RopId nobody knows here: nothing of its request is done; 0 = none */
+    bool crashing;       /* and that ends in a 500 instead of RpcFormat */
+    bool whole_reads;    /* a ReadStream is answered whole or with RopBufferTooSmall */
     bool mapihttp;    /* offered at all */
     bool legacy_too;  /* EXCH/EXPR also when MAPI/HTTP is offered */
-    bool connect_legacy_dn_only;
+    bool owner_connects; /* Connect names the owner of the URL's mailbox, whoever authenticates */
     lab_admin_flag admin_flag;
     uint32_t max_messages; /* open at once */
     uint32_t max_contexts;

@@ -236,6 +236,15 @@ static void put_cookies(lab_response *r, const lab_context *c)
 
 /* ---- Connect --------------------------------------------------------------------------------- */
 
+static bool owns_url(const lab_request *q, const lab_user *u)
+{
+    char guid[40];
+    if (!u->store || !q->query_mailbox)
+        return false;
+    cpuu_guid_text(guid, u->store->mailbox_guid);
+    return cpuu_ncasecmp(q->query_mailbox, guid + 1, 36) == 0;
+}
+
 static uint32_t connect_error(const lab_request *q, const char *dn)
 {
     lab_user *u = *dn ? lab_user_by_dn(q->org, dn) : NULL;
@@ -243,7 +252,7 @@ static uint32_t connect_error(const lab_request *q, const char *dn)
         return EC_ACCESS_DENIED;
     if (!u) /* the documented code and the independent server's (R600; B1) */
         return q->org->independent ? EC_NETWORK : EC_UNKNOWN_USER;
-    if (u != q->user)
+    if (q->org->owner_connects ? !owns_url(q, u) : u != q->user)
         return EC_ACCESS_DENIED;
     return u->store ? EC_SUCCESS : EC_UNKNOWN_USER;
 }
@@ -310,6 +319,11 @@ static void execute_request(const lab_request *q, lab_response *r, const lab_twi
     if (max_out > 0x40000)
         max_out = 0x40000; /* [MS-OXCRPC] 3.1.4.2 */
     uint32_t rc = lab_execute(c, flags, rops, size, max_out, &out);
+    if (rc == EC_RPC_FORMAT && q->org->crashing) {
+        cpuu_buf_free(&out);
+        r->status = 500;
+        return;
+    }
     if (t->too_small)
         rc = EC_BUFFER_TOO_SMALL;
     c->sequence = new_sid(q->org->lab);

@@ -231,7 +231,7 @@ static bool run_one(lab_rop *x)
     x->id = cpuu_read_u8(&x->in, "RopId");
     x->logon_id = cpuu_read_u8(&x->in, "LogonId");
     for (size_t i = 0; i < sizeof(rops) / sizeof(rops[0]) && !x->in.failed; i++) {
-        if (rops[i].id != x->id)
+        if (rops[i].id != x->id || x->id == x->org->unknown)
             continue;
         rops[i].run(x);
         return !x->in.failed;

@@ -100,7 +100,7 @@ void rop_read_stream(lab_rop *x)
         n = 1500;
     if (n > room) {
         n = room;
-        if (room < 1024) { /* better a fresh buffer than crumbs */
+        if (room < 1024 || x->org->whole_reads) { /* better a fresh buffer than crumbs */
             x->too_small = true;
             return;
         }

@@ -236,6 +236,9 @@ static bool set_fault(lab_org *o, const json_t *j)
     const json_t *independent = json_object_get(j, "independent");
     const json_t *odd = json_object_get(j, "odd");
     const json_t *unsupported = json_object_get(j, "unsupported");
+    const json_t *unknown = json_object_get(j, "unknown");
+    const json_t *crashing = json_object_get(j, "crashing");
+    const json_t *whole_reads = json_object_get(j, "whole_reads");
     if (action && !known_action(action))
         return false;
     if (delay)
@@ -246,6 +249,12 @@ static bool set_fault(lab_org *o, const json_t *j)
         o->odd = json_is_true(odd);
     if (unsupported)
         o->unsupported = (uint8_t)json_integer_value(unsupported);
+    if (unknown)
+        o->unknown = (uint8_t)json_integer_value(unknown);
+    if (crashing)
+        o->crashing = json_is_true(crashing);
+    if (whole_reads)
+        o->whole_reads = json_is_true(whole_reads);
     if (!action)
         return true;
     o->fault = (lab_fault){.at = at ? (uint32_t)json_integer_value(at) : 1,

@@ -456,8 +456,9 @@ static void bad_status(cpuu_session *s, cpuu_call *call)
     if (cpuu_http_get_header(&call->http, "Retry-After", 0, after, sizeof(after)))
         call->retry_after_s = (uint32_t)strtoul(after, NULL, 10);
     /* A 5xx is "some exceptional condition" ([MS-OXCMAPIHTTP] R1304); only 503 says that the
-     * request was not taken up. */
-    if (status >= 500 && status != 503)
+     * request was not taken up. A 400 may be about one ROP of many: servers exist that carry out
+     * what comes before it. */
+    if (status == 400 || (status >= 500 && status != 503))
         lose(s, call);
 }
 

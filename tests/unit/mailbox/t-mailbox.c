@@ -276,6 +276,34 @@ START_TEST(a_mailbox_on_another_server_is_opened_there)
 }
 END_TEST
 
+START_TEST(connect_names_the_owner_where_the_account_is_not_taken)
+{
+    static account alice, bob;
+    lab_org *o = lab_find_org(model, "source");
+    account_of(&alice, "source", "alice");
+    account_of(&bob, "source", "bob");
+    o->owner_connects = true;
+    cpuu_endpoint e = bob.endpoint; /* his mailbox, as alice */
+    e.credentials = &alice.credentials;
+    e.account_dn = alice.user->dn;
+    cpuu_mail_open open = {.endpoint = &e, .mailbox_dn = bob.user->dn, .smtp = bob.user->smtp};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, &open, 1, &err), CPUU_OK);
+    ck_assert_msg(open.rc == CPUU_OK, "%s", open.error.text);
+    ck_assert_mem_eq(cpuu_mailbox_get_info(open.box)->mailbox_guid, bob.user->store->mailbox_guid,
+                     16);
+    cpuu_mail_free(mail); /* before the endpoint it borrows */
+    ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &mail, &err), CPUU_OK);
+    e = alice.endpoint; /* his mailbox at hers: neither DN is taken, the first refusal is told */
+    e.account_dn = "/o=SourceOrg/cn=service";
+    open.endpoint = &e;
+    ck_assert_int_eq(cpuu_mail_open_all(mail, &open, 1, &err), CPUU_OK);
+    ck_assert_int_eq(open.rc, o->independent ? CPUU_E_FAILED : CPUU_E_NOTFOUND);
+    o->owner_connects = false;
+    cpuu_mail_free(mail);
+    ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &mail, &err), CPUU_OK);
+}
+END_TEST
+
 START_TEST(a_wrong_password_and_an_unknown_mailbox_are_told_apart)
 {
     static account a;
@@ -733,6 +761,7 @@ START_TEST(large_values_go_and_come_by_stream)
     enum { BIG = 300000 };
     static account a;
     cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    lab_find_org(model, "target")->whole_reads = _i;
     uint8_t *big = malloc(BIG);
     char *text = malloc(60001);
     for (size_t i = 0; i < BIG; i++)
@@ -1622,6 +1651,40 @@ START_TEST(an_opening_survives_what_happens_to_what_rides_along)
 }
 END_TEST
 
+/* Requests with a ROP the server does not know are refused as a whole, or end in a 500. */
+START_TEST(a_rop_the_server_does_not_know_costs_only_what_needs_it)
+{
+    /* LongTermIdFromId, Restrict, GetPermissionsTable, GetRulesTable, GetIdsFromNames */
+    static const uint8_t unknown[] = {0x43, 0x14, 0x3e, 0x3f, 0x56};
+    static account a;
+    account_of(&a, "source", "alice");
+    lab_org *o = lab_find_org(model, "source");
+    lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
+    for (size_t i = 0; i < 2 * sizeof(unknown); i++) {
+        cpuu_mail_op ops[N_AHEAD];
+        questions(ops, NULL);
+        cpuu_mail_open open = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn,
+                               .smtp = a.user->smtp, .ahead = ops, .n_ahead = N_AHEAD};
+        o->unknown = unknown[i / 2];
+        o->crashing = i % 2;
+        ops[0].filter = "IPM.Microsoft.WunderBar";
+        ck_assert_int_eq(cpuu_mail_open_all(mail, &open, 1, &err), CPUU_OK);
+        ck_assert_msg(open.rc == CPUU_OK, "%02x: %s", o->unknown, open.error.text);
+        questions(ops, open.box);
+        ops[0].filter = "IPM.Microsoft.WunderBar";
+        run(ops, N_AHEAD);
+        for (size_t k = 0; k < N_AHEAD; k++) {
+            bool needs = o->unknown == (k == 2 ? 0x3f : k == 3 ? 0x3e : k == 5 ? 0x56 : 0);
+            ck_assert_msg(ops[k].rc < 0 ? needs : !needs, "%02x: question %zu: %s", o->unknown, k,
+                          ops[k].rc < 0 ? ops[k].error.text : "answered");
+        }
+        ck_assert_uint_eq(ops[0].rows.count, count_messages(views, true));
+        clear_all(ops, N_AHEAD);
+    }
+    o->unknown = o->crashing = 0;
+}
+END_TEST
+
 static size_t contexts(const char *org)
 {
     pthread_mutex_lock(&model->lock);
@@ -1912,6 +1975,7 @@ int main(void)
         an_own_mailbox_opens_with_its_special_folders,
         a_mailbox_without_rights_is_refused_and_one_with_full_access_is_not,
         a_mailbox_on_another_server_is_opened_there,
+        connect_names_the_owner_where_the_account_is_not_taken,
         a_wrong_password_and_an_unknown_mailbox_are_told_apart,
         hidden_messages_come_whole_and_with_their_entry_ids,
         a_table_without_restrictions_and_ids_without_names_are_no_end,
@@ -1921,7 +1985,6 @@ int main(void)
         pages_of_known_objects_come_from_their_table,
         five_hundred_messages_are_created_changed_and_deleted_in_few_requests,
         a_message_whose_property_is_refused_does_not_stay,
-        large_values_go_and_come_by_stream,
         rules_and_permissions_are_changed_one_by_one,
         all_who_ask_about_one_table_share_its_reading,
         folders_are_created_renamed_and_deleted_unless_something_is_in_them,
@@ -1942,6 +2005,7 @@ int main(void)
         a_guess_is_taken_over_or_is_as_if_it_had_not_been_made,
         nothing_read_before_a_write_is_given_after_it,
         an_opening_survives_what_happens_to_what_rides_along,
+        a_rop_the_server_does_not_know_costs_only_what_needs_it,
         taking_leave_is_not_waited_for,
         farewells_are_answered_meanwhile,
         a_pause_ends_although_another_server_is_silent,
@@ -1952,6 +2016,7 @@ int main(void)
         tcase_add_checked_fixture(t, independent ? up_independent : up, down);
         for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
             tcase_add_test(t, tests[i]);
+        tcase_add_loop_test(t, large_values_go_and_come_by_stream, 0, 2);
         if (!independent) {
             tcase_add_test(t, every_allocation_may_fail);
             tcase_add_test(t, a_profile_costs_few_sequential_round_trips);

@@ -467,6 +467,7 @@ START_TEST(http_statuses_are_told_apart)
     expect_failure("HTTP/1.1 503 Busy\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n", CPUU_E_BUSY,
                    false, true);
     expect_failure("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", CPUU_E_NETWORK, true, false);
+    expect_failure("HTTP/1.1 400 What\r\nContent-Length: 0\r\n\r\n", CPUU_E_NETWORK, true, false);
     expect_failure("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", CPUU_E_FORMAT, true, false);
     expect_failure("HTTP/1.1 200 OK\r\nX-ResponseCode: 0\r\nContent-Length: 12\r\n\r\nPROCESSING\r\n",
                    CPUU_E_FORMAT, true, false);
