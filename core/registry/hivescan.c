@@ -17,6 +17,30 @@ cpuu_rc cpuu_scan_bad(cpuu_scan *s, uint32_t at, const char *what)
                      at + CPUU_SCAN_BASE);
 }
 
+/* ---- descriptors ------------------------------------------------------------------------------ */
+
+bool cpuu_tally_init(cpuu_tally *t, uint32_t size)
+{
+    t->n_pages = size / CPUU_HIVE_PAGE;
+    t->pages = cpuu_calloc(t->n_pages, sizeof(*t->pages));
+    return t->pages;
+}
+
+void cpuu_tally_free(cpuu_tally *t)
+{
+    for (size_t i = 0; t->pages && i < t->n_pages; i++)
+        cpuu_free(t->pages[i]);
+    cpuu_free(t->pages);
+}
+
+uint32_t *cpuu_tally_of(cpuu_tally *t, uint32_t at)
+{
+    uint32_t **page = &t->pages[at / CPUU_HIVE_PAGE];
+    if (!*page)
+        *page = cpuu_calloc(CPUU_HIVE_PAGE / 8, sizeof(**page));
+    return *page ? *page + at % CPUU_HIVE_PAGE / 8 : NULL;
+}
+
 /* ---- cells ----------------------------------------------------------------------------------- */
 
 uint32_t cpuu_scan_cell_size(const uint8_t *bins, uint32_t at, uint32_t end, bool *used)
@@ -185,17 +209,20 @@ cpuu_rc cpuu_scan_ring(cpuu_scan *s, uint32_t at, const uint8_t *sk)
     return CPUU_OK;
 }
 
-/* `users` has the number of keys that refer to a descriptor, per 8 bytes of the hive. */
-static cpuu_rc scan_security(cpuu_scan *s, uint32_t at, uint32_t *users)
+/* `users` has the number of keys that refer to a descriptor. */
+static cpuu_rc scan_security(cpuu_scan *s, uint32_t at, cpuu_tally *users)
 {
     uint32_t size;
     const uint8_t *sk = cpuu_scan_look(s, at, 24, &size);
     if (!sk || !cpuu_cell_is(sk, "sk") || cpuu_le32(sk + 20) > size - 24 ||
         cpuu_cell_state_of(s->states, at) == CPUU_CELL_TAKEN)
         return cpuu_scan_bad(s, at, "no security descriptor where one should be");
-    if (++users[at / 8] > cpuu_le32(sk + 16)) /* it would be freed while in use */
+    uint32_t *n = cpuu_tally_of(users, at);
+    if (!n)
+        return cpuu_nomem(s->err);
+    if (++*n > cpuu_le32(sk + 16)) /* it would be freed while in use */
         return cpuu_scan_bad(s, at, "a security descriptor with a wrong number of users");
-    if (users[at / 8] > 1)
+    if (*n > 1)
         return CPUU_OK;
     cpuu_cell_set(s->states, at, CPUU_CELL_SHARED);
     return cpuu_scan_ring(s, at, sk);
@@ -203,7 +230,7 @@ static cpuu_rc scan_security(cpuu_scan *s, uint32_t at, uint32_t *users)
 
 static cpuu_scan_kid scan_kid;
 
-static cpuu_rc scan_key(cpuu_scan *s, uint32_t at, unsigned depth, uint32_t *users)
+static cpuu_rc scan_key(cpuu_scan *s, uint32_t at, unsigned depth, cpuu_tally *users)
 {
     uint32_t size;
     const uint8_t *nk = cpuu_scan_take_key(s, at, depth);
@@ -238,12 +265,13 @@ cpuu_rc cpuu_hive_scan(const uint8_t *image, const cpuu_hive_head *head, cpuu_hi
                        cpuu_error *err)
 {
     cpuu_hive_cells cells = {cpuu_calloc(head->bins_size / 32, 1), head->bins_size};
-    uint32_t *users = cpuu_calloc(head->bins_size / 8, sizeof(*users));
+    cpuu_tally users;
+    bool room = cpuu_tally_init(&users, head->bins_size);
     cpuu_scan s = {image + CPUU_SCAN_BASE, head->bins_size, head->minor, cells.states, err};
-    cpuu_rc rc = cells.states && users ? mark_cells(&s) : cpuu_nomem(err);
+    cpuu_rc rc = cells.states && room ? mark_cells(&s) : cpuu_nomem(err);
     if (rc == CPUU_OK)
-        rc = scan_key(&s, cpuu_le32(image + 36), 0, users);
-    cpuu_free(users);
+        rc = scan_key(&s, cpuu_le32(image + 36), 0, &users);
+    cpuu_tally_free(&users);
     if (rc == CPUU_OK)
         *out = cells;
     else

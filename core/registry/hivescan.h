@@ -28,6 +28,19 @@ typedef struct cpuu_scan {
     cpuu_error *err;
 } cpuu_scan;
 
+/* A number for each security descriptor, 0 at first. There are few: memory is for the pages that
+ * hold one. */
+typedef struct cpuu_tally {
+    uint32_t **pages;
+    size_t n_pages;
+} cpuu_tally;
+
+/* False: out of memory. `free` is owed in any case. */
+bool cpuu_tally_init(cpuu_tally *t, uint32_t size);
+void cpuu_tally_free(cpuu_tally *t);
+/* The number of the cell; NULL: out of memory. */
+uint32_t *cpuu_tally_of(cpuu_tally *t, uint32_t at);
+
 static inline cpuu_cell_state cpuu_cell_state_of(const uint8_t *states, uint32_t at)
 {
     return (cpuu_cell_state)(states[at / 32] >> at / 8 % 4 * 2 & 3);

@@ -16,7 +16,7 @@ typedef struct verifier {
     const uint8_t *old; /* the bins before */
     uint32_t old_size;
     const cpuu_hive_variant *now;
-    uint32_t *users;    /* per 8 bytes: keys gained, modulo 2^32, of a security descriptor */
+    cpuu_tally users;   /* keys gained, modulo 2^32, of a security descriptor */
     uint32_t *touched;  /* descriptors that gained or lost keys or have other bytes */
     size_t n_touched, cap_touched;
     bool freed;         /* a descriptor is gone */
@@ -53,10 +53,11 @@ static bool as_before(const verifier *v, uint32_t at, uint32_t size)
 
 static cpuu_rc touch(verifier *v, uint32_t sk, uint32_t gained)
 {
-    if (!cpuu_grow(&v->touched, &v->cap_touched, v->n_touched, sizeof(*v->touched)))
+    uint32_t *users = cpuu_tally_of(&v->users, sk);
+    if (!users || !cpuu_grow(&v->touched, &v->cap_touched, v->n_touched, sizeof(*v->touched)))
         return cpuu_nomem(v->s.err);
     v->touched[v->n_touched++] = sk;
-    v->users[sk / 8] += gained;
+    *users += gained;
     return CPUU_OK;
 }
 
@@ -224,7 +225,10 @@ static cpuu_rc compare_bins(verifier *v)
 static cpuu_rc check_descriptors(verifier *v)
 {
     for (size_t i = 0; i < v->n_touched; i++) {
-        uint32_t at = v->touched[i], users = cpuu_le32(v->old + at + 16) + v->users[at / 8];
+        uint32_t at = v->touched[i], *gained = cpuu_tally_of(&v->users, at);
+        if (!gained)
+            return cpuu_nomem(v->s.err);
+        uint32_t users = cpuu_le32(v->old + at + 16) + *gained;
         bool gone = cpuu_cell_state_of(v->s.states, at) != CPUU_CELL_SHARED;
         if (gone ? users != 0 : cpuu_le32(v->s.bins + at + 16) != users)
             return cpuu_scan_bad(&v->s, at, "a security descriptor with a wrong number of users");
@@ -415,8 +419,7 @@ cpuu_rc cpuu_hive_verify(const cpuu_hive_image *before, const cpuu_hive_cells *c
         return rc;
     cpuu_hive_cells fresh = {cpuu_calloc(head.bins_size / 32, 1), head.bins_size};
     v.s.states = fresh.states;
-    v.users = cpuu_calloc(cells->size / 8, sizeof(*v.users));
-    if (v.users && fresh.states) {
+    if (cpuu_tally_init(&v.users, cells->size) && fresh.states) {
         memcpy(fresh.states, cells->states, cells->size / 32);
         rc = verify(&v, to);
     } else {
@@ -426,7 +429,7 @@ cpuu_rc cpuu_hive_verify(const cpuu_hive_image *before, const cpuu_hive_cells *c
         cpuu_hive_cells_free(&fresh);
         rc = cpuu_hive_scan(now->data, &head, &fresh, err);
     }
-    cpuu_free(v.users);
+    cpuu_tally_free(&v.users);
     cpuu_free(v.touched);
     if (rc == CPUU_OK)
         *out = fresh;
