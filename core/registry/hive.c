@@ -6,7 +6,7 @@
  */
 #include <config.h>
 
-#include "registry/hive.h"
+#include "registry/hiveexcerpt.h"
 #include "registry/hivelog.h"
 
 #include <errno.h>
@@ -96,11 +96,11 @@ static void fd_path(char out[40], int fd)
     snprintf(out, 40, "/proc/self/fd/%d", fd);
 }
 
-/* For writing: libhivex makes a copy of the image. */
-static cpuu_rc open_image(const cpuu_hive_image *image, hive_h **out, cpuu_error *err)
+/* For writing: libhivex makes a copy of the file. */
+static cpuu_rc open_file(int fd, hive_h **out, cpuu_error *err)
 {
     char path[40];
-    fd_path(path, image->fd);
+    fd_path(path, fd);
     hive_h *h = hivex_open(path, HIVEX_OPEN_WRITE);
     int e = errno;
     if (h) {
@@ -386,19 +386,33 @@ static cpuu_rc commit(hive_h *h, int fd, cpuu_error *err)
     return CPUU_OK;
 }
 
-cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_key *from, const cpuu_key *to,
-                         int fd, cpuu_error *err)
+/* A file that holds the tree `from`. */
+static cpuu_rc change_file(int fd, const cpuu_key *from, const cpuu_key *to, cpuu_error *err)
 {
     hive_h *h = NULL;
-    cpuu_rc rc = open_image(image, &h, err);
+    cpuu_rc rc = open_file(fd, &h, err);
     if (rc != CPUU_OK)
         return rc;
     hive_node_h root = hivex_root(h);
     rc = root ? change_key(h, root, from, to, err) : change_failed("find the root", "key", err);
     if (rc == CPUU_OK) /* never after a failed call */
         rc = commit(h, fd, err);
-    if (rc == CPUU_OK) /* a hint: the disk may begin while memory is given back */
-        sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     hivex_close(h);
+    return rc;
+}
+
+cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_hive_cells *cells,
+                         const cpuu_key *from, const cpuu_key *to, int fd, cpuu_error *err)
+{
+    cpuu_excerpt x;
+    if (!cpuu_hive_put(fd, image->data, image->size, 0))
+        return cpuu_fail_errno(err, errno, "cannot write the changed hive");
+    sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint: the disk may begin */
+    cpuu_rc rc = cpuu_excerpt_take(&x, image, cells, from, err);
+    if (rc == CPUU_OK)
+        rc = change_file(x.file.fd, from, to, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_excerpt_give_back(&x, fd, err);
+    cpuu_excerpt_free(&x);
     return rc;
 }

@@ -1,7 +1,7 @@
 /*
- * Inside registry/: a hive as bytes in memory. libhivex reads an anonymous memory file, so nobody
- * can swap a file under it. It makes the changes and writes the new hive to a file that is given to
- * it; what it wrote is read and verified by code of our own.
+ * Inside registry/: a hive as bytes in memory. libhivex makes the changes, in an excerpt of the hive
+ * that is a memory file, so nobody can swap a file under it. What it made is checked, put into a
+ * copy of the hive, read from there again and verified by code of our own.
  *
  * Layout of the base block and the bins: the public description of the regf format by M. Suhanov
  * ("Windows registry file format specification", GitHub msuhanov/regf), checked against real hives.
@@ -38,6 +38,9 @@ cpuu_rc cpuu_hive_image_map(cpuu_hive_image *image, cpuu_error *err);
 cpuu_rc cpuu_hive_image_read(cpuu_hive_image *image, int fd, cpuu_error *err);
 /* Whether the file, read now, has the same bytes. */
 cpuu_rc cpuu_hive_image_compare(const cpuu_hive_image *image, int fd, bool *same, cpuu_error *err);
+
+/* Writes all the bytes at that place of a file. False: it cannot, for the reason in errno. */
+bool cpuu_hive_put(int fd, const uint8_t *p, size_t size, size_t at);
 
 /* Adds to a dirty hive what its log files, which lie beside it, still hold, and makes it clean: in
  * memory, nothing is written. *found, initialised, gets the dirty one, and stays as it is when the
@@ -133,10 +136,10 @@ void cpuu_hive_settle(const cpuu_key *from, cpuu_key *to);
 /* Whether cpuu_hive_change can make `to` out of `from` safely. */
 cpuu_rc cpuu_hive_check_change(const cpuu_hive_head *head, const cpuu_key *from, const cpuu_key *to,
                                cpuu_error *err);
-/* Writes the image of `from` (its tree) changed into `to` to a file, which is emptied first. It is
- * neither verified nor flushed. */
-cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_key *from, const cpuu_key *to,
-                         int fd, cpuu_error *err);
+/* Writes the hive, whose tree is `from` as far as the change concerns it, changed into `to` to an
+ * empty file. It is neither verified nor flushed. */
+cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_hive_cells *cells,
+                         const cpuu_key *from, const cpuu_key *to, int fd, cpuu_error *err);
 /*
  * Whether `now` is the hive `before` changed into the tree `to` (of cpuu_tree_changed) and nothing
  * else: its structure is sound; every cell of a key that `to` shares with the old tree is where it

@@ -1,8 +1,8 @@
 /*
- * An offline hive as a registry. The file is locked and read once, when it is opened. apply() has
- * libhivex write the new hive to a temporary file beside the old one, reads it back, verifies every
- * edited key and every byte that no edit concerns, compares the old file with what was opened,
- * flushes the new one, looks whether it is still what was verified, and renames.
+ * An offline hive as a registry. The file is locked and read once, when it is opened. apply() writes
+ * the new hive to a temporary file beside the old one, reads it back, verifies every edited key and
+ * every byte that no edit concerns, compares the old file with what was opened, flushes the new one,
+ * looks whether it is still what was verified, and renames.
  *
  * What remains: somebody who ignores the lock and writes to the old file in the instant between the
  * last look and the rename loses that write. Windows is not such a somebody: the hive is offline.
@@ -134,15 +134,14 @@ static cpuu_rc plan(const hivefile *f, const cpuu_edits *edits, change *out, cpu
     return rc;
 }
 
-/* libhivex writes to the file, which nobody else can open yet. */
+/* Writes to the file, which nobody else can open yet. */
 static cpuu_rc write_changed(const hivefile *f, const change *c, const cpuu_replace *r,
                              cpuu_error *err)
 {
     cpuu_fault_step(r->points->write);
     if (cpuu_fault_fail("write"))
         return cpuu_fail_errno(err, ENOSPC, "cannot write '%s'", f->path);
-    cpuu_mem_trim(); /* libhivex has a hive of its own meanwhile */
-    cpuu_rc rc = cpuu_hive_change(&f->image, c->from, c->to, r->fd, err);
+    cpuu_rc rc = cpuu_hive_change(&f->image, &f->cells, c->from, c->to, r->fd, err);
     if (rc == CPUU_OK || rc == CPUU_E_NOMEM)
         return rc;
     return cpuu_wrap(err, "changing '%s', which was left as it is", f->path);

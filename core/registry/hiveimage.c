@@ -1,7 +1,6 @@
 /*
- * A hive as bytes: an anonymous memory file, mapped. libhivex wants a file to open, and it gets
- * this one, so that there is one copy of the hive and nobody can swap it. What libhivex makes of it
- * is kept as the pages that differ.
+ * A hive as bytes: an anonymous memory file, mapped. Nobody can swap it, and what a change makes of
+ * it is kept as the pages that differ.
  */
 #include <config.h>
 
@@ -62,18 +61,19 @@ cpuu_rc cpuu_hive_image_map(cpuu_hive_image *image, cpuu_error *err)
     return CPUU_OK;
 }
 
-static cpuu_rc append(int fd, const uint8_t *p, size_t size, cpuu_error *err)
+bool cpuu_hive_put(int fd, const uint8_t *p, size_t size, size_t at)
 {
     while (size) {
-        ssize_t n = write(fd, p, size);
+        ssize_t n = pwrite(fd, p, size, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return no_memory(err);
+            return false;
         p += n;
+        at += (size_t)n;
         size -= (size_t)n;
     }
-    return CPUU_OK;
+    return true;
 }
 
 cpuu_rc cpuu_hive_image_read(cpuu_hive_image *image, int fd, cpuu_error *err)
@@ -89,7 +89,8 @@ cpuu_rc cpuu_hive_image_read(cpuu_hive_image *image, int fd, cpuu_error *err)
             return cpuu_fail_errno(err, errno, "cannot read the hive");
         if (n == 0)
             break;
-        rc = append(image->fd, block, (size_t)n, err);
+        if (!cpuu_hive_put(image->fd, block, (size_t)n, size))
+            return no_memory(err);
         size += (size_t)n;
     }
     return rc == CPUU_OK ? cpuu_hive_image_map(image, err) : rc;
@@ -266,33 +267,17 @@ cpuu_rc cpuu_hive_variant_compare(const cpuu_hive_variant *v, const cpuu_hive_im
                : compare_changed(v, fd, same, err);
 }
 
-static cpuu_rc write_page(int fd, const uint8_t *p, size_t size, size_t at, cpuu_error *err)
-{
-    while (size) {
-        ssize_t n = pwrite(fd, p, size, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return no_memory(err);
-        p += n;
-        at += (size_t)n;
-        size -= (size_t)n;
-    }
-    return CPUU_OK;
-}
-
 cpuu_rc cpuu_hive_image_update(cpuu_hive_image *image, const cpuu_hive_variant *v, cpuu_error *err)
 {
     if (ftruncate(image->fd, (off_t)v->size) != 0)
         return no_memory(err);
-    cpuu_rc rc = CPUU_OK;
-    for (size_t at = 0; rc == CPUU_OK && at < v->size; at += CPUU_HIVE_PAGE) {
+    for (size_t at = 0; at < v->size; at += CPUU_HIVE_PAGE) {
         size_t part = v->size - at < CPUU_HIVE_PAGE ? v->size - at : CPUU_HIVE_PAGE;
-        if (cpuu_hive_variant_changed(v, at))
-            rc = write_page(image->fd, v->data + at, part, at, err);
+        if (cpuu_hive_variant_changed(v, at) && !cpuu_hive_put(image->fd, v->data + at, part, at))
+            return no_memory(err);
     }
-    if (rc != CPUU_OK || v->size == image->size)
-        return rc;
+    if (v->size == image->size)
+        return CPUU_OK;
     void *p = mremap((void *)image->data, image->size, v->size, MREMAP_MAYMOVE);
     if (p == MAP_FAILED)
         return no_memory(err);

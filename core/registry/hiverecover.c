@@ -8,7 +8,6 @@
 #include "base/mem.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #define MAX_LOG ((size_t)256 << 20)
 
@@ -32,12 +31,8 @@ static cpuu_rc replace_image(cpuu_hive_image *image, const cpuu_buf *with, cpuu_
     cpuu_hive_image fresh;
     cpuu_hive_image_init(&fresh);
     cpuu_rc rc = cpuu_hive_image_create(&fresh, err);
-    for (size_t at = 0; rc == CPUU_OK && at < with->size;) {
-        ssize_t n = write(fresh.fd, with->data + at, with->size - at);
-        if (n < 0 && errno != EINTR)
-            rc = cpuu_fail_errno(err, errno, "cannot get memory for a copy of the hive");
-        at += n > 0 ? (size_t)n : 0;
-    }
+    if (rc == CPUU_OK && !cpuu_hive_put(fresh.fd, with->data, with->size, 0))
+        rc = cpuu_fail_errno(err, errno, "cannot get memory for a copy of the hive");
     if (rc == CPUU_OK)
         rc = cpuu_hive_image_map(&fresh, err);
     if (rc != CPUU_OK) {

@@ -67,7 +67,7 @@ static void change(const cpuu_hive_image *image, const cpuu_hive_head *head,
     if (rc == CPUU_OK)
         rc = cpuu_hive_image_create(&out, NULL);
     if (rc == CPUU_OK)
-        rc = cpuu_hive_change(image, from, to, out.fd, NULL);
+        rc = cpuu_hive_change(image, cells, from, to, out.fd, NULL);
     if (rc == CPUU_OK)
         rc = cpuu_hive_variant_read(&variant, image, out.fd, NULL);
     if (rc == CPUU_OK)

@@ -594,7 +594,7 @@ static void open_bench(bench *b, const char *text)
     cpuu_hive_settle(b->root, b->to);
     OK(cpuu_hive_check_change(&b->head, b->root, b->to, &err));
     OK(cpuu_hive_image_create(&b->file, &err));
-    OK(cpuu_hive_change(&b->before, b->root, b->to, b->file.fd, &err));
+    OK(cpuu_hive_change(&b->before, &b->cells, b->root, b->to, b->file.fd, &err));
     OK(verify(b, &err));
 }
 
