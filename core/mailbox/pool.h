@@ -22,6 +22,7 @@
 #define CPUU_MAX_PAYLOAD   0x7f00u /* RopSize, ROPs and handle table of one request */
 #define CPUU_SHARE_BYTES   28000u  /* expected answers of one request; one payload holds 32 KB */
 #define CPUU_CHAIN_ROP_OUT 0x40000u
+#define CPUU_MAX_SHRINK    6u /* how often the expected size of answers is halved */
 #define CPUU_FRESH_BYTES   800u    /* what a table brings whose size is not known, usually */
 #define CPUU_ROLES         19u
 #define CPUU_NO_HANDLE     0xffffffffu
@@ -217,19 +218,17 @@ struct cpuu_work {
     struct cpuu_parts *parts; /* a message written in several requests */
 };
 
-/* ---- planner.c ------------------------------------------------------------------------------- */
+/* ---- pack.c ---------------------------------------------------------------------------------- */
 
 cpuu_unit *cpuu_unit_new(cpuu_mailbox *box, cpuu_work *work, const cpuu_unit_class *cls);
 void cpuu_unit_queue(cpuu_unit *u); /* at the end */
-/* A request of the pool's own is; others that share the HTTP client do not count. */
-bool cpuu_mail_under_way(const cpuu_mail *mail);
-/* Starts whatever can be started. */
-void cpuu_box_schedule(cpuu_mailbox *box);
-/* Until everything somebody waits for is there, or the pool is stopped. */
-cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err);
-void cpuu_box_free(cpuu_mailbox *box);
+void cpuu_queue_front(cpuu_mailbox *box, cpuu_unit *u);
+void cpuu_unit_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done);
 /* Fails everything a box has queued. */
 void cpuu_box_drop(cpuu_mailbox *box, const cpuu_error *err);
+bool cpuu_unit_only_as_tail(const cpuu_unit *u);
+/* Fills the lane's batch from the queue. False: there is nothing to send. */
+bool cpuu_batch_build(cpuu_lane *lane);
 void cpuu_lane_release_later(cpuu_lane *lane, uint32_t handle);
 
 /* For fill(): slots, steps and the buffer. The first slot is the logon. */
@@ -240,6 +239,16 @@ uint8_t cpuu_batch_open_folder(cpuu_batch *b, cpuu_unit *u, uint64_t fid, uint16
 uint8_t cpuu_batch_open_message(cpuu_batch *b, cpuu_unit *u, uint64_t fid, uint64_t mid,
                                 uint8_t mode, uint16_t what);
 uint32_t cpuu_reply_handle(const cpuu_rop_reply *reply, uint8_t slot);
+
+/* ---- planner.c ------------------------------------------------------------------------------- */
+
+/* A request of the pool's own is; others that share the HTTP client do not count. */
+bool cpuu_mail_under_way(const cpuu_mail *mail);
+/* Starts whatever can be started. */
+void cpuu_box_schedule(cpuu_mailbox *box);
+/* Until everything somebody waits for is there, or the pool is stopped. */
+cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err);
+void cpuu_box_free(cpuu_mailbox *box);
 
 /* ---- work.c ---------------------------------------------------------------------------------- */
 
