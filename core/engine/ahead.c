@@ -6,10 +6,12 @@
  *     rows come      -> whoever's store they name is a colleague:
  *   colleague      Connect; Logon; special folders and Switch Message
  *     it comes       -> he has moved: his folders at the source, and, when the target's endpoint is
- *                       known, at the target: Connect; Logon; special folders and folders
- *   own target     Autodiscover; Connect; Logon; special folders, folders and what features read
+ *                       known, at the target: Logon; special folders and folders
+ *   own target     Autodiscover; Connect, for each colleague too; Logon; special folders, folders and
+ *                  what features read
  *
- * The colleagues' lines run beside the own target's. All of it is guessing and decides nothing: the
+ * The colleagues' lines run beside the own target's; contexts at the target are connected before it is
+ * known which of them have moved. All of it is guessing and decides nothing: the
  * update asks its own questions in its own order, and finds that many answers are there already (see
  * cpuu_mail_ahead()). A wrong guess costs a few requests; a failed one is as if it had not been made.
  */
@@ -27,14 +29,18 @@ typedef struct cpuu_guess { /* a colleague */
     struct cpuu_guess *next;
 } cpuu_guess;
 
+static bool target_is_known(const cpuu_connection *c)
+{
+    return c->target_endpoint.emsmdb_url && c->target_endpoint.account_dn;
+}
+
 static void begin_at_target(cpuu_guess *g)
 {
     const cpuu_mail_op folders = cpuu_translate_folders_read();
     cpuu_connection *c = &g->job->c;
     cpuu_mail_open open = {.endpoint = &c->target_endpoint, .mailbox_dn = g->target_dn,
                            .smtp = g->target_smtp, .ahead = &folders, .n_ahead = 1};
-    if (g->begun || !g->target_dn || !c->target_endpoint.emsmdb_url ||
-        !c->target_endpoint.account_dn)
+    if (g->begun || !g->target_dn || !target_is_known(c))
         return;
     g->begun = true;
     cpuu_mail_ahead(c->mail, &open, 1);
@@ -88,6 +94,8 @@ static void guess(cpuu_job *job, const char *dn, const char *smtp)
     cpuu_mail_open open = {.endpoint = &c->source_endpoint, .mailbox_dn = g->dn, .smtp = g->smtp,
                            .ahead = &read, .n_ahead = 1};
     cpuu_mail_ahead(c->mail, &open, 1);
+    if (target_is_known(c))
+        cpuu_mail_spare(c->mail, &c->target_endpoint, 1);
 }
 
 static cpuu_rc look_for_stores(void *user, const cpuu_mail_row *row)
@@ -133,6 +141,7 @@ cpuu_rc cpuu_ahead_own(cpuu_job *job, bool target, cpuu_mail_open *open, cpuu_er
 
 void cpuu_ahead_target(cpuu_job *job)
 {
+    cpuu_mail_spare(job->c.mail, &job->c.target_endpoint, job->c.n_guesses);
     for (cpuu_guess *g = job->c.guesses; g; g = g->next)
         begin_at_target(g);
 }

@@ -142,7 +142,7 @@ static cpuu_rc open_mailbox(cpuu_job *job, cpuu_endpoint *ep, const cpuu_autodis
                             cpuu_error *err)
 {
     cpuu_mail_open o = {.endpoint = ep, .mailbox_dn = ad->legacy_dn, .smtp = smtp,
-                        .writable = target};
+                        .writable = target, .contexts = target && ahead ? 2 : 1};
     cpuu_rc rc = ahead ? cpuu_ahead_own(job, target, &o, err) : CPUU_OK;
     if (rc == CPUU_OK)
         rc = cpuu_mail_open_all(job->c.mail, &o, 1, err);
@@ -235,19 +235,18 @@ cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err)
         job->target_dn = c->target_ad.legacy_dn;
     if (!job->target_name)
         job->target_name = c->target_ad.display_name;
-    cpuu_ahead_target(job);
-    rc = open_mailbox(job, &c->target_endpoint, &c->target_ad, job->target_smtp, true, update,
-                      &c->target, err);
-    if (rc != CPUU_OK)
-        return cpuu_job_fail(job, CPUU_PROFILE_IS_UNABLE_OPEN_MAILBOX_STORE, CPUU_EXIT_SWITCH_ERR,
-                             err);
     cpuu_error why = CPUU_ERROR_INIT;
     if (c->target_endpoint.nspi_url &&
         cpuu_mail_directory(c->mail, &c->target_endpoint, &c->directory, &why) < 0)
         cpuu_logf(job->e->log, CPUU_LV_WARNING, "Cannot open the target address book: %s", why.text);
     if (c->directory && update && (job->e->links & WHO))
         cpuu_directory_ahead(c->directory);
-    return CPUU_OK;
+    cpuu_ahead_target(job);
+    rc = open_mailbox(job, &c->target_endpoint, &c->target_ad, job->target_smtp, true, update,
+                      &c->target, err);
+    return rc == CPUU_OK ? CPUU_OK
+                         : cpuu_job_fail(job, CPUU_PROFILE_IS_UNABLE_OPEN_MAILBOX_STORE,
+                                         CPUU_EXIT_SWITCH_ERR, err);
 }
 
 /* The answers to the Disconnects may come while the next profile is being worked on. */

@@ -140,13 +140,18 @@ bool cpuu_ahead_take(cpuu_work *w)
     return false;
 }
 
+void cpuu_ahead_show(cpuu_ahead *a, const cpuu_mail_row *row)
+{
+    if (a->show && a->show(a->user, row) < 0)
+        a->show = NULL;
+}
+
 void cpuu_ahead_ended(cpuu_ahead *a)
 {
     cpuu_work *w = a->follower;
     a->follower = NULL;
-    for (size_t i = 0; a->show && a->op.rc == CPUU_OK && i < a->op.rows.count; i++)
-        if (a->show(a->user, &a->op.rows.items[i]) < 0)
-            break;
+    for (size_t i = 0; a->op.rc == CPUU_OK && i < a->op.rows.count; i++)
+        cpuu_ahead_show(a, &a->op.rows.items[i]);
     if (!w)
         return;
     if (a->op.rc < 0)

@@ -48,6 +48,7 @@ struct cpuu_directory {
     cpuu_mail *mail;
     const cpuu_endpoint *endpoint;
     cpuu_session *session;
+    const char *url; /* of the session; the endpoint's may be another by now */
     cpuu_call call;
     cpuu_buf body;
     cpuu_nspi_answer answer;
@@ -300,7 +301,12 @@ static void bind(cpuu_directory *d)
 {
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
     cpuu_error err = CPUU_ERROR_INIT;
+    if (d->session && d->url != d->endpoint->nspi_url) {
+        cpuu_session_free(d->session);
+        d->session = NULL;
+    }
     if (!d->session) {
+        d->url = d->endpoint->nspi_url;
         cpuu_session_options o = {.kind = CPUU_SESSION_DIRECTORY,
                                   .url = d->endpoint->nspi_url,
                                   .user_dn = d->endpoint->account_dn,

@@ -52,6 +52,8 @@ bool cpuu_mail_under_way(const cpuu_mail *mail)
     for (const cpuu_mailbox *box = mail->boxes; box; box = box->next)
         for (uint32_t i = 0; i < CPUU_MAX_LANES; i++)
             any = any || cpuu_http_is_under_way(mail->http, &box->lanes[i].call.http);
+    for (cpuu_spare *s = mail->spares; s; s = cpuu_spare_next(s))
+        any = any || cpuu_http_is_under_way(mail->http, &cpuu_spare_call(s)->http);
     for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
         any = any || cpuu_http_is_under_way(mail->http, &cpuu_directory_call(d)->http);
     return any;
@@ -62,6 +64,8 @@ static void cancel_all(cpuu_mail *mail)
     for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
         for (uint32_t i = 0; i < CPUU_MAX_LANES; i++)
             cpuu_http_cancel(mail->http, &box->lanes[i].call.http);
+    for (cpuu_spare *s = mail->spares; s; s = cpuu_spare_next(s))
+        cpuu_http_cancel(mail->http, &cpuu_spare_call(s)->http);
     for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
         cpuu_http_cancel(mail->http, &cpuu_directory_call(d)->http);
 }
@@ -99,6 +103,8 @@ void cpuu_mail_leave(cpuu_mail *mail)
             lane->call.on_done = left;
             cpuu_session_disconnect(lane->session, &lane->call);
         }
+    for (cpuu_spare *s = mail->spares; s; s = cpuu_spare_next(s))
+        cpuu_spare_leave(s);
     for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
         cpuu_directory_leave(d);
     cpuu_http_drive_for(mail->http, 0, is_over, mail, NULL);
@@ -111,6 +117,7 @@ void cpuu_mail_free(cpuu_mail *mail)
     cpuu_mail_leave(mail);
     cpuu_http_drive_for(mail->http, GOODBYE_MS, is_over, mail, NULL);
     cancel_all(mail);
+    cpuu_spares_free(mail);
     while (mail->boxes) {
         cpuu_mailbox *box = mail->boxes;
         mail->boxes = box->next;
@@ -522,6 +529,7 @@ static cpuu_mailbox *box_new(cpuu_mail *mail, const cpuu_mail_open *open)
     box->writable = open->writable;
     box->packed = true;
     box->max_lanes = mail->options.contexts_per_mailbox;
+    box->first_lanes = open->contexts < box->max_lanes ? open->contexts : box->max_lanes;
     box->info.is_public = open->mailbox_dn == NULL;
     cpuu_buf_init(&box->store_eid, 8192);
     for (uint32_t i = 0; i < CPUU_MAX_LANES; i++) {
@@ -535,11 +543,12 @@ static cpuu_mailbox *box_new(cpuu_mail *mail, const cpuu_mail_open *open)
     return box;
 }
 
-/* One that was begun ahead of time. A guess that failed decides nothing: it is asked again. */
-static cpuu_mailbox *find_begun(cpuu_mail *mail, const cpuu_mail_open *open)
+/* One that was begun ahead of time, or by whoever asked for it. A guess that failed decides nothing:
+ * it is asked again. */
+static cpuu_mailbox *find_begun(cpuu_mail *mail, const cpuu_mail_open *open, bool claimed)
 {
     for (cpuu_mailbox *box = mail->boxes; box; box = box->next)
-        if (!box->claimed && box->rc == CPUU_OK && box->endpoint == open->endpoint &&
+        if (box->claimed <= claimed && box->rc == CPUU_OK && box->endpoint == open->endpoint &&
             box->writable == open->writable &&
             (open->mailbox_dn ? box->dn && cpuu_caseeq(box->dn, open->mailbox_dn) : !box->dn))
             return box;
@@ -559,7 +568,7 @@ static cpuu_mailbox *box_begin(cpuu_mail *mail, const cpuu_mail_open *open)
 void cpuu_mail_ahead(cpuu_mail *mail, const cpuu_mail_open *opens, size_t n)
 {
     for (size_t i = 0; i < n && mail->fatal == CPUU_OK; i++) {
-        cpuu_mailbox *box = find_begun(mail, &opens[i]);
+        cpuu_mailbox *box = find_begun(mail, &opens[i], true);
         if (!box && !(box = box_begin(mail, &opens[i])))
             continue;
         cpuu_ahead_add(box, opens[i].ahead, opens[i].n_ahead);
@@ -582,7 +591,7 @@ static void open_one(cpuu_mail *mail, cpuu_mail_open *open, cpuu_mailbox **made)
                                                 : "");
         return;
     }
-    cpuu_mailbox *box = find_begun(mail, open);
+    cpuu_mailbox *box = find_begun(mail, open, false);
     if (box ? !name_box(box, open) : !(box = box_begin(mail, open))) {
         open->rc = cpuu_nomem(&open->error);
         return;

@@ -50,6 +50,7 @@ typedef struct cpuu_mail_open {
     const char *mailbox_dn; /* legacyExchangeDN; NULL = the public folder store */
     const char *smtp;       /* for the store EntryID, routing and messages; may be NULL */
     bool writable;          /* refused here when false: any CREATE, UPDATE or DELETE */
+    uint32_t contexts;      /* to open it with, 0 = one: more when long tables are read ahead */
     /* What will probably be asked of it, see cpuu_mail_ahead(); `box` is not looked at. Borrowed
      * for the call, all but names and what `user` points to. */
     const struct cpuu_mail_op *ahead;
@@ -75,11 +76,17 @@ cpuu_rc cpuu_mail_open_all(cpuu_mail *mail, cpuu_mail_open *opens, size_t n, cpu
  * `ahead` of an opening. They join the request that reads the special folders where the logon already
  * tells their folder, and the same operation takes their answer over. Their on_row, if set, is shown
  * the rows when they have come (a look only; it must not run operations, it may call
- * cpuu_mail_ahead()). More of them may be named for a mailbox that was begun here.
+ * cpuu_mail_ahead()): those of a long table as they come, when they may lack their id and the end of
+ * a long value, and all of them once more in the end. More of them may be named for a mailbox that
+ * is open or was begun here.
  *
  * Everything here goes on in the background while something else is driven; nobody waits for it.
  */
 void cpuu_mail_ahead(cpuu_mail *mail, const cpuu_mail_open *opens, size_t n);
+
+/* So many mailboxes of this endpoint will probably be opened, it is not known yet whose: connects
+ * their contexts in the background. */
+void cpuu_mail_spare(cpuu_mail *mail, const cpuu_endpoint *endpoint, size_t n);
 
 /* About so many bytes of changes will soon come: connects as many contexts as it takes to send them
  * side by side, in the background. */

@@ -171,10 +171,11 @@ static uint32_t share_limit(const cpuu_lane *lane)
     return CPUU_SHARE_BYTES >> lane->shrink;
 }
 
+/* Writes are of a known size, and on a slow link there are as many trips as requests. */
 static size_t request_limit(const cpuu_lane *lane)
 {
     uint32_t target = lane->box->mail->options.batch_bytes;
-    return target ? target : 28u * 1024u;
+    return target ? target : lane->batch.writes ? CPUU_MAX_PAYLOAD : 28u * 1024u;
 }
 
 /* Adds one unit, or leaves the batch as it was. */
@@ -254,13 +255,37 @@ bool cpuu_unit_only_as_tail(const cpuu_unit *u)
     return u->cls->tail || (u->cls->paged && u->work->is_range);
 }
 
+static bool is_known(const cpuu_unit *u)
+{
+    return u->work->row_bytes != 0;
+}
+
+/* Of several tables nobody knows the length of, the one that another lane, which has nothing to do,
+ * will read: the whole tree of folders, which is long more often than others. NULL: none. */
+static const cpuu_unit *leave_to_another(const cpuu_lane *lane)
+{
+    const cpuu_unit *tree = NULL;
+    bool idle = false, others = false;
+    for (const cpuu_lane *l = lane + 1; l < lane->box->lanes + lane->box->max_lanes; l++)
+        idle |= l->state == CPUU_LANE_READY; /* its turn comes after this one's */
+    for (const cpuu_unit *u = lane->box->head; idle && u && !u->cls->writes; u = u->next) {
+        if (!u->cls->paged || cpuu_unit_only_as_tail(u) || !eligible(u, lane))
+            continue;
+        if (!tree && !is_known(u) && cpuu_read_is_tree(u->work))
+            tree = u;
+        else
+            others = true;
+    }
+    return others ? tree : NULL;
+}
+
 /* What goes last and takes all the room that is left: a stream, or the table with most to come. */
-static cpuu_unit *choose_tail(const cpuu_lane *lane)
+static cpuu_unit *choose_tail(const cpuu_lane *lane, const cpuu_unit *left_out)
 {
     cpuu_unit *best = NULL;
     uint64_t most = 0;
     for (cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
-        if (!eligible(u, lane) || u->cls->alone)
+        if (u == left_out || !eligible(u, lane) || u->cls->alone)
             continue;
         if (u->cls->tail)
             return u;
@@ -271,11 +296,6 @@ static cpuu_unit *choose_tail(const cpuu_lane *lane)
         }
     }
     return best;
-}
-
-static bool is_known(const cpuu_unit *u)
-{
-    return u->work->row_bytes != 0;
 }
 
 /* What a table that was read before may take of the room there is for all of them: those that need
@@ -305,11 +325,12 @@ static uint32_t even_share(const cpuu_lane *lane, const cpuu_unit *tail, uint32_
 
 /* Divides the room in an answer among the tables but the tail. Most tables are short: little is
  * kept for one that nothing is known about, but it may take more. */
-static void share_out(cpuu_lane *lane, const cpuu_unit *tail, uint32_t room)
+static void share_out(cpuu_lane *lane, const cpuu_unit *tail, const cpuu_unit *left_out,
+                      uint32_t room)
 {
     uint32_t n = 0, fresh = 0;
     for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
-        if (u == tail || !u->cls->paged || cpuu_unit_only_as_tail(u) || !eligible(u, lane))
+        if (u == tail || u == left_out || !u->cls->paged || cpuu_unit_only_as_tail(u) || !eligible(u, lane))
             continue;
         n++;
         fresh += !is_known(u);
@@ -324,16 +345,18 @@ static void share_out(cpuu_lane *lane, const cpuu_unit *tail, uint32_t room)
 static void pack_reads(cpuu_lane *lane)
 {
     cpuu_batch *b = &lane->batch;
-    cpuu_unit *tail = choose_tail(lane), *next;
+    const cpuu_unit *left_out = leave_to_another(lane);
+    cpuu_unit *tail = choose_tail(lane, left_out), *next;
     uint32_t answers = share_limit(lane);
     uint32_t mine =
         tail ? answers - (answers > TAIL_ANSWER * 2 ? TAIL_ANSWER : answers / 2) : answers;
     size_t limit = request_limit(lane) - (tail ? TAIL_RESERVE : 0);
 
-    share_out(lane, tail, mine);
-    for (cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = next) {
+    share_out(lane, tail, left_out, mine);
+    for (cpuu_unit *u = lane->box->head; u; u = next) {
         next = u->next;
-        if (u == tail || cpuu_unit_only_as_tail(u) || u->cls->alone || !eligible(u, lane))
+        if (u->cls->writes || u == tail || u == left_out || cpuu_unit_only_as_tail(u) ||
+            u->cls->alone || !eligible(u, lane))
             continue;
         if (!batch_take(lane, u, limit, mine))
             break;
@@ -351,9 +374,9 @@ static void pack_writes(cpuu_lane *lane)
 {
     cpuu_unit *next;
     lane->batch.writes = true;
-    for (cpuu_unit *u = lane->box->head; u && u->cls->writes; u = next) {
+    for (cpuu_unit *u = lane->box->head; u; u = next) {
         next = u->next;
-        if (u->cls->alone || !eligible(u, lane))
+        if (!u->cls->writes || u->cls->alone || !eligible(u, lane))
             continue;
         if (!batch_take(lane, u, request_limit(lane), share_limit(lane)))
             break;
@@ -401,7 +424,7 @@ bool cpuu_batch_build(cpuu_lane *lane)
 {
     cpuu_batch *b = &lane->batch;
     cpuu_unit *first = first_eligible(lane);
-    bool logon_only = !lane->logged_on && !lane->box->known;
+    bool logon_only = !lane->logged_on && !lane->box->folder_ids[0];
 
     if (!logon_only && (!first || other_kind_busy(lane->box, first->cls->writes)))
         return false;

@@ -319,7 +319,7 @@ static void batch_answered(cpuu_lane *lane, const cpuu_call *call)
 static bool connect_as_owner(cpuu_lane *lane, const cpuu_call *call)
 {
     cpuu_mailbox *box = lane->box;
-    if (box->known || box->as_owner || !box->dn || call->end != CPUU_CALL_ANSWERED ||
+    if (box->known || lane->as_owner || !box->dn || call->end != CPUU_CALL_ANSWERED ||
         cpuu_caseeq(box->dn, box->endpoint->account_dn))
         return false;
     box->as_owner = true;
@@ -383,6 +383,13 @@ static void call_done(cpuu_call *call)
         cpuu_box_schedule(lane->box);
 }
 
+void cpuu_lane_given(cpuu_lane *lane)
+{
+    lane->state = lane->session ? CPUU_LANE_READY : CPUU_LANE_NEW;
+    if (lane->box->mail->fatal == CPUU_OK)
+        cpuu_box_schedule(lane->box);
+}
+
 static void send_batch(cpuu_lane *lane)
 {
     cpuu_batch *b = &lane->batch;
@@ -402,29 +409,43 @@ static void send_batch(cpuu_lane *lane)
     cpuu_session_execute(lane->session, &lane->call);
 }
 
+cpuu_session_options cpuu_mail_session(cpuu_mail *mail, const cpuu_endpoint *endpoint,
+                                       const char *url, const char *name)
+{
+    cpuu_session_options o = {.kind = CPUU_SESSION_MAILBOX,
+                              .url = url,
+                              .user_dn = endpoint->account_dn,
+                              .name = name,
+                              .credentials = endpoint->credentials,
+                              .number = ++mail->contexts};
+    memcpy(o.client_guid, mail->client_guid, sizeof(o.client_guid));
+    return o;
+}
+
 static bool lane_session(cpuu_lane *lane, cpuu_error *err)
 {
     const cpuu_mailbox *box = lane->box;
     if (lane->session)
         return true;
-    cpuu_session_options o = {.kind = CPUU_SESSION_MAILBOX,
-                              .url = box->url ? box->url : box->endpoint->emsmdb_url,
-                              .user_dn = box->as_owner ? box->dn : box->endpoint->account_dn,
-                              .name = box->name,
-                              .credentials = box->endpoint->credentials,
-                              .number = ++box->mail->contexts};
-    memcpy(o.client_guid, box->mail->client_guid, sizeof(o.client_guid));
+    cpuu_session_options o = cpuu_mail_session(
+        box->mail, box->endpoint, box->url ? box->url : box->endpoint->emsmdb_url, box->name);
+    if (box->as_owner)
+        o.user_dn = box->dn;
+    lane->as_owner = box->as_owner;
+    lane->at_move = box->moves;
     return cpuu_session_new(box->mail->http, &o, box->mail->log, &lane->session, err) == CPUU_OK;
 }
 
 static void lane_connect(cpuu_lane *lane)
 {
     cpuu_error err = CPUU_ERROR_INIT;
+    context_gone(lane);
+    if (cpuu_spare_take(lane))
+        return;
     if (!lane_session(lane, &err)) {
         lane_dead(lane, &err);
         return;
     }
-    context_gone(lane);
     memset(&lane->call, 0, sizeof(lane->call));
     lane->call.on_done = call_done;
     lane->call.user = lane;
@@ -441,19 +462,35 @@ static void lane_leave(cpuu_lane *lane)
     cpuu_session_disconnect(lane->session, &lane->call);
 }
 
+/* The first Logon tells whether the mailbox is here and how it is opened: the other lanes wait for its
+ * answer, unless nobody is left to get one. */
+static bool must_wait_for_logon(const cpuu_lane *lane)
+{
+    if (lane->box->folder_ids[0])
+        return false;
+    for (const cpuu_lane *l = lane->box->lanes; l < lane; l++)
+        if (l->state != CPUU_LANE_DEAD)
+            return true;
+    return false;
+}
+
 static void lane_go(cpuu_lane *lane)
 {
+    if (lane->state == CPUU_LANE_READY && !lane->logged_on && lane->at_move != lane->box->moves)
+        lane_elsewhere(lane);
     if (lane->state == CPUU_LANE_WAITING && cpuu_clock_ms() >= lane->wait_until)
         lane->state = lane->session && cpuu_session_connected(lane->session) ? CPUU_LANE_READY
                                                                              : CPUU_LANE_NEW;
     bool needed = lane->box->head || (!lane->box->known && lane->box->rc == CPUU_OK);
-    if (!needed)
+    if (!needed || must_wait_for_logon(lane))
         return;
     if (lane->state == CPUU_LANE_NEW)
         lane_connect(lane);
-    else if (lane->state == CPUU_LANE_READY && lane->leaked > MAX_LEAKED && !lane->pinned)
+    if (lane->state != CPUU_LANE_READY)
+        return;
+    if (lane->leaked > MAX_LEAKED && !lane->pinned)
         lane_leave(lane);
-    else if (lane->state == CPUU_LANE_READY && cpuu_batch_build(lane))
+    else if (cpuu_batch_build(lane))
         send_batch(lane);
 }
 
@@ -474,8 +511,17 @@ static uint32_t backlog(const cpuu_mailbox *box)
     return n + (uint32_t)(cost / (20u * 1024u)) + (uint32_t)(answers / CPUU_SHARE_BYTES);
 }
 
-/* A further context costs Connect and a Logon that rides with its first batch: it pays from three
- * requests on. */
+/* How many lanes there should be. A further context costs Connect and a Logon that rides with its
+ * first batch: it pays from three requests on. */
+static uint32_t lanes_wanted(const cpuu_mailbox *box, uint32_t live)
+{
+    if (!box->known)
+        return box->rc == CPUU_OK && live ? box->first_lanes : live;
+    uint32_t behind = backlog(box);
+    uint32_t want = behind >= 3 ? 1 + behind / 2 : live;
+    return want == 0 && box->head ? 1 : want; /* else the first lane was given up */
+}
+
 void cpuu_box_schedule(cpuu_mailbox *box)
 {
     uint32_t live = 0, first_new = box->max_lanes;
@@ -489,10 +535,7 @@ void cpuu_box_schedule(cpuu_mailbox *box)
             lane_go(lane);
         live += lane->state != CPUU_LANE_NEW && lane->state != CPUU_LANE_DEAD;
     }
-    uint32_t behind = box->known ? backlog(box) : 0;
-    uint32_t want = behind >= 3 ? 1 + behind / 2 : live;
-    if (want == 0 && box->head && box->known)
-        want = 1; /* the first lane was given up */
+    uint32_t want = lanes_wanted(box, live);
     for (uint32_t i = first_new; i < box->max_lanes && live < want; i++) {
         if (box->lanes[i].state != CPUU_LANE_NEW)
             continue;

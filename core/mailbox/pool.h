@@ -33,6 +33,7 @@ typedef struct cpuu_lane cpuu_lane;
 typedef struct cpuu_work cpuu_work;
 typedef struct cpuu_batch cpuu_batch;
 typedef struct cpuu_ahead cpuu_ahead;
+typedef struct cpuu_spare cpuu_spare;
 
 /* One request ROP that gets an answer. */
 typedef struct cpuu_step {
@@ -104,6 +105,8 @@ struct cpuu_lane {
     cpuu_call call;
     cpuu_batch batch;
     cpuu_lane_state state;
+    unsigned at_move; /* box->moves when its session was made, ... */
+    bool as_owner;    /* ... and box->as_owner */
     bool logged_on;
     uint32_t logon_handle;
     uint32_t generation; /* counts contexts; handles of an older one are worthless */
@@ -142,7 +145,7 @@ struct cpuu_mailbox {
     uint8_t role_eid[CPUU_ROLES][CPUU_FOLDER_EID_SIZE];
     bool has_role[CPUU_ROLES];
     cpuu_lane lanes[CPUU_MAX_LANES];
-    uint32_t max_lanes;
+    uint32_t first_lanes, max_lanes; /* opened with so many; later at most */
     cpuu_unit *head, *tail; /* queue */
     cpuu_rc rc;             /* of opening */
     cpuu_error error;
@@ -157,6 +160,7 @@ struct cpuu_mail {
     cpuu_mail_options options;
     cpuu_mailbox *boxes;
     cpuu_directory *directories;
+    cpuu_spare *spares;
     cpuu_rop_answer answer;  /* one at a time: everything runs on one thread */
     uint8_t client_guid[16]; /* X-ClientInfo: one for all contexts, each with its number */
     uint32_t contexts;
@@ -250,6 +254,22 @@ void cpuu_box_schedule(cpuu_mailbox *box);
 cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err);
 void cpuu_box_free(cpuu_mailbox *box);
 
+/* A context of this caller; counted. */
+cpuu_session_options cpuu_mail_session(cpuu_mail *mail, const cpuu_endpoint *endpoint,
+                                       const char *url, const char *name);
+/* The lane was waiting for a context somebody else connects: it has it, or has none. */
+void cpuu_lane_given(cpuu_lane *lane);
+
+/* ---- spare.c ---------------------------------------------------------------------------------
+ */
+
+/* A context for the lane: READY with it, or CONNECTING until cpuu_lane_given(). False: there is none. */
+bool cpuu_spare_take(cpuu_lane *lane);
+cpuu_spare *cpuu_spare_next(const cpuu_spare *s);
+cpuu_call *cpuu_spare_call(cpuu_spare *s);
+void cpuu_spare_leave(cpuu_spare *s);
+void cpuu_spares_free(cpuu_mail *mail);
+
 /* ---- work.c ---------------------------------------------------------------------------------- */
 
 /* Ends the work with an error unless it has one already. */
@@ -285,6 +305,7 @@ void cpuu_read_next(cpuu_work *w);
 void cpuu_read_free(cpuu_work *w);
 /* What a table has still to bring; before its first rows were seen, one row. */
 uint64_t cpuu_read_bytes_left(const cpuu_work *w);
+bool cpuu_read_is_tree(const cpuu_work *w);
 void cpuu_write_start(cpuu_work *w);
 void cpuu_write_end(cpuu_work *w);
 cpuu_rc cpuu_write_check(cpuu_mail_op *op);
@@ -326,6 +347,8 @@ void cpuu_ahead_add(cpuu_mailbox *box, const cpuu_mail_op *ops, size_t n);
 void cpuu_ahead_begin(cpuu_mailbox *box);
 /* True when the operation's answer is there, or on its way: the work ends by itself. */
 bool cpuu_ahead_take(cpuu_work *w);
+/* A row has come that may not be complete yet. */
+void cpuu_ahead_show(cpuu_ahead *a, const cpuu_mail_row *row);
 void cpuu_ahead_ended(cpuu_ahead *a); /* its work has */
 /* A write: what was read before it is true no longer. */
 void cpuu_ahead_forget(cpuu_mailbox *box);

@@ -514,6 +514,11 @@ static uint32_t guess_row(const cpuu_work *w)
     return w->row_bytes > bytes / 2 ? w->row_bytes : bytes;
 }
 
+bool cpuu_read_is_tree(const cpuu_work *w)
+{
+    return w->op->what == CPUU_FOLDERS && (w->op->flags & CPUU_DEEP);
+}
+
 uint64_t cpuu_read_bytes_left(const cpuu_work *w)
 {
     uint32_t rows = w->total > w->pos ? w->total - w->pos : 1;
@@ -759,6 +764,16 @@ static void table_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
 
 static void queue_page(cpuu_work *w);
 
+/* Who only looks at rows need not wait for those of the next page, nor for what was cut. */
+static void show_rows(const cpuu_work *w)
+{
+    for (size_t i = w->scanned; w->ahead && i < w->n_rows && !cpuu_work_failed(w); i++) {
+        const cpuu_read_row *row = &w->rows[i];
+        const cpuu_mail_row seen = {.rc = row->rc, .values = row->values, .n_values = row->n_values};
+        cpuu_ahead_show(w->ahead, &seen);
+    }
+}
+
 /* What the new rows still need: their property lists, or the values that were cut. */
 static void scan_rows(cpuu_work *w)
 {
@@ -823,6 +838,8 @@ static void table_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
     }
     if (w->ahead && w->op->rows.arena.used > CPUU_AHEAD_BYTES)
         cpuu_work_fail(w, CPUU_E_TOOBIG, "too much to read ahead of time");
+    if (!w->end)
+        show_rows(w);
     scan_rows(w);
     if (!w->end && !cpuu_work_failed(w) && (w->is_range || !w->op->on_row) && !is_short_table(w))
         queue_page(w); /* rows are collected anyway: no need to wait for their values */
