@@ -535,6 +535,7 @@ static cpuu_mailbox *box_new(cpuu_mail *mail, const cpuu_mail_open *open)
     for (uint32_t i = 0; i < CPUU_MAX_LANES; i++) {
         box->lanes[i].box = box;
         cpuu_buf_init(&box->lanes[i].batch.body, 0x20000);
+        cpuu_buf_init(&box->lanes[i].batch.more, 0x40000);
     }
     if (!name_box(box, open)) {
         cpuu_box_free(box);

@@ -104,6 +104,7 @@ void cpuu_box_drop(cpuu_mailbox *box, const cpuu_error *err)
 static void batch_reset(cpuu_batch *b)
 {
     cpuu_buf_reset(&b->body);
+    cpuu_buf_reset(&b->more);
     b->body.max = 0x20000;
     b->n_slots = 0;
     b->n_steps = 0;
@@ -192,7 +193,7 @@ static bool batch_take(cpuu_lane *lane, cpuu_unit *u, size_t limit, uint32_t ans
         b->full = true;
     else
         u->cls->fill(u, lane, b);
-    bool fits = !b->full && !b->body.failed &&
+    bool fits = !b->full && !b->body.failed && !b->more.failed &&
                 payload_size(b) <= (first ? CPUU_MAX_PAYLOAD : limit) &&
                 (first || b->expected <= answers);
     if (fits) {
@@ -201,7 +202,7 @@ static bool batch_take(cpuu_lane *lane, cpuu_unit *u, size_t limit, uint32_t ans
         return true;
     }
     b->body.size = body;
-    b->body.failed = b->full = false;
+    b->body.failed = b->more.failed = b->full = false;
     b->n_steps = steps;
     b->n_slots = slots;
     b->expected = expected;

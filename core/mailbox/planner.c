@@ -51,6 +51,19 @@ static void lane_dead(cpuu_lane *lane, const cpuu_error *err)
     cpuu_box_drop(box, err);
 }
 
+/* It tells what it wrote from what stays. Whoever does not let us in will not do so the next time. */
+static bool begins_anew(cpuu_unit *u, cpuu_lane *lane, cpuu_rc why)
+{
+    const bool useless = why == CPUU_E_STOP || why == CPUU_E_NOMEM || why == CPUU_E_AUTH ||
+                         why == CPUU_E_ACCESS;
+    if (!u->cls->again || useless || !u->cls->again(u, lane))
+        return false;
+    if (lane->pinned == u)
+        lane->pinned = NULL;
+    cpuu_queue_front(lane->box, u);
+    return true;
+}
+
 /* The batch's units that may be repeated go back to the queue; the others fail. Reads that failed
  * together have their last try alone: what a server cannot stand costs nobody else. */
 static void batch_failed(cpuu_lane *lane, const cpuu_error *err, bool maybe_done, bool hopeless)
@@ -67,6 +80,8 @@ static void batch_failed(cpuu_lane *lane, const cpuu_error *err, bool maybe_done
             cpuu_queue_front(lane->box, u);
             continue;
         }
+        if (begins_anew(u, lane, err->rc))
+            continue;
         cpuu_error e = *err;
         if (lost)
             e.rc = e.rc == CPUU_E_STOP || e.rc == CPUU_E_NOMEM ? e.rc : CPUU_E_IO;
@@ -218,6 +233,8 @@ static void unit_again(cpuu_lane *lane, cpuu_unit *u, bool progress)
 {
     cpuu_error err = CPUU_ERROR_INIT;
     bool changed = u->cls->writes && u->hit;
+    if (changed && begins_anew(u, lane, CPUU_OK))
+        return;
     u->tries += !progress;
     if (!changed && u->tries < MAX_TRIES * 2) {
         cpuu_queue_front(lane->box, u);
@@ -399,6 +416,8 @@ static void send_batch(cpuu_lane *lane)
     memset(&lane->call, 0, sizeof(lane->call));
     lane->call.body = b->body.data;
     lane->call.body_size = b->body.size;
+    lane->call.more = b->more.data;
+    lane->call.more_size = b->more.size;
     lane->call.chain = b->chain;
     lane->call.max_rop_out = b->chain ? b->chain_out : 0;
     lane->call.on_done = call_done;
@@ -640,6 +659,7 @@ static void lane_free(cpuu_lane *lane)
     cpuu_session_free(lane->session);
     cpuu_call_clear(&lane->call);
     cpuu_buf_free(&lane->batch.body);
+    cpuu_buf_free(&lane->batch.more);
     cpuu_free(lane->batch.steps);
     cpuu_free(lane->batch.units);
     cpuu_free(lane->releases);

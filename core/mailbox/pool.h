@@ -47,6 +47,7 @@ typedef struct cpuu_step {
 
 struct cpuu_batch {
     cpuu_buf body; /* u16 RopSize, ROPs; the handle table is added when it is sent */
+    cpuu_buf more; /* payloads packed behind it, complete; usually none */
     uint32_t handles[CPUU_MAX_SLOTS];
     uint32_t n_slots;
     cpuu_step *steps;
@@ -71,6 +72,9 @@ typedef struct cpuu_unit_class {
     void (*answer)(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step, const cpuu_rop_answer *a);
     /* All answers are in; handles: the server's table. Queues what comes next. */
     void (*finish)(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply);
+    /* Its request was refused, or what became of it is not known. True: nothing has happened that
+     * stays, and it begins anew. Default: what writes does so only when it was not sent. */
+    bool (*again)(cpuu_unit *u, cpuu_lane *lane);
     /* It cannot be carried out. Default: the work fails. */
     void (*fail)(cpuu_unit *u, const cpuu_error *err, bool maybe_done);
 } cpuu_unit_class;
@@ -135,6 +139,7 @@ struct cpuu_mailbox {
     bool as_owner;   /* Connect names the mailbox's owner, whose DN the account's was not taken for */
     bool inbox_ok, views_ok;
     bool packed; /* QueryRows of chained requests: see read.c */
+    bool no_packed_streams; /* the server says it takes them, but does not */
     unsigned packing_tries;
     uint32_t range_row, range_columns; /* bytes of a row seen last in a range; of that many columns */
     uint32_t seen_tags, seen_bytes; /* objects read singly: values of the last, bytes of most */

@@ -4,13 +4,11 @@
  * known; problem lists are looked at; a message whose properties were refused at creation is
  * removed again; a folder that is not empty is not deleted.
  */
-#include "mailbox/pool.h"
+#include "mailbox/write.h"
 
 #include <string.h>
 
 #define CHAIN_MAX     0x6000u /* a message up to this size goes in one request */
-#define STREAM_FROM   0x2000u /* in parts: values from this size on by stream */
-#define PART_ROOM     0x6c00u /* bytes of one part */
 #define DELETE_HARD   0x10u   /* DELETE_HARD_DELETE; neither DEL_MESSAGES nor DEL_FOLDERS */
 #define EC_COMPUTED   0x8004011Au /* the server computes the value itself: nothing is lost */
 #define TAG_RULE_ID   CPUU_TAG(0x6674, CPUU_PT_INT64)
@@ -22,39 +20,13 @@
 #define NORMALIZED    0x0e1du /* PidTagNormalizedSubject: follows from the subject */
 #define TAG_TYPE      CPUU_TAG(0x3601, CPUU_PT_INT32)
 
-enum {
-    WHAT_OPEN = 1,
-    WHAT_MAKE,
-    WHAT_SET,
-    WHAT_UNSET,
-    WHAT_SAVE,
-    WHAT_REMOVE,
-    WHAT_MODIFY,
-    WHAT_STREAM
-};
-
-/* A message written in several requests: what has been done so far, and what the request under way
- * adds to it. Nothing is visible before Save, so losing it all is harmless. */
-struct cpuu_parts {
-    uint32_t message, stream; /* handles */
-    uint8_t message_slot, stream_slot;
-    uint32_t value, next_value; /* index into set */
-    uint32_t at, next_at;       /* bytes of that value */
-    bool stream_open, next_stream_open;
-    bool small, next_small; /* the small values are set */
-    bool last;
-    const cpuu_lane *lane;
-    uint32_t generation;
-    cpuu_buf text; /* UTF-16 of the string value being written */
-};
-
 static bool is_message(const cpuu_work *w)
 {
     return w->op->what == CPUU_ITEMS || w->op->what == CPUU_HIDDEN;
 }
 
 /* Properties the server computes: sent along they would be refused, so they are left out. */
-static bool is_computed(uint32_t tag)
+bool cpuu_write_is_computed(uint32_t tag)
 {
     static const uint16_t ids[] = {
         0x0e02, 0x0e03, 0x0e04, 0x0e08, 0x0e09, 0x0e1b, 0x0e1d, 0x0e23, 0x0ff4, 0x0ff6, 0x0ff7,
@@ -92,7 +64,8 @@ static void refused(cpuu_work *w, const cpuu_rop_answer *a)
 {
     for (size_t i = 0; i < a->n_problems; i++) {
         const cpuu_rop_problem *p = &a->problems[i];
-        if (is_computed(p->tag) || p->code == CPUU_MAPI_NOT_FOUND || p->code == EC_COMPUTED)
+        if (cpuu_write_is_computed(p->tag) || p->code == CPUU_MAPI_NOT_FOUND ||
+            p->code == EC_COMPUTED)
             continue;
         w->problems = true;
         if (!cpuu_work_failed(w))
@@ -124,8 +97,8 @@ static const char *deed(uint16_t what)
     }
 }
 
-static void write_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
-                         const cpuu_rop_answer *a)
+void cpuu_write_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
+                       const cpuu_rop_answer *a)
 {
     (void)lane;
     cpuu_work *w = u->work;
@@ -247,7 +220,7 @@ static void replica_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
 static const cpuu_unit_class replica_class = {
     .name = "replica", .fill = replica_fill, .answer = replica_answer, .finish = undo_finish};
 
-static void write_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
+void cpuu_write_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
 {
     (void)lane;
     (void)reply;
@@ -274,7 +247,8 @@ static void write_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *re
  */
 
 /* The set without what the server computes and without `skip`; scratch memory. */
-static const cpuu_value *sendable(cpuu_work *w, const uint32_t *skip, size_t n_skip, uint32_t *n)
+const cpuu_value *cpuu_write_sendable(cpuu_work *w, const uint32_t *skip, size_t n_skip,
+                                      uint32_t *n)
 {
     const cpuu_mail_op *op = w->op;
     cpuu_value *out = cpuu_arena_alloc(&w->scratch, (op->n_set + 1u) * sizeof(*out));
@@ -284,7 +258,7 @@ static const cpuu_value *sendable(cpuu_work *w, const uint32_t *skip, size_t n_s
         return NULL;
     }
     for (uint32_t i = 0; i < op->n_set; i++) {
-        bool out_of = is_computed(op->set[i].tag) &&
+        bool out_of = cpuu_write_is_computed(op->set[i].tag) &&
                       (CPUU_TAG_ID(op->set[i].tag) != NORMALIZED || find(op, TAG_SUBJECT));
         for (size_t k = 0; k < n_skip; k++)
             out_of = out_of || op->set[i].tag == skip[k];
@@ -294,7 +268,7 @@ static const cpuu_value *sendable(cpuu_work *w, const uint32_t *skip, size_t n_s
     return out;
 }
 
-static uint8_t begin_message(cpuu_unit *u, cpuu_batch *b)
+uint8_t cpuu_write_begin_message(cpuu_unit *u, cpuu_batch *b)
 {
     cpuu_work *w = u->work;
     if (w->op->verb == CPUU_MAIL_UPDATE)
@@ -306,8 +280,8 @@ static uint8_t begin_message(cpuu_unit *u, cpuu_batch *b)
     return slot;
 }
 
-static void set_some(cpuu_unit *u, cpuu_batch *b, uint8_t slot, const cpuu_value *values,
-                     uint32_t n)
+void cpuu_write_set_some(cpuu_unit *u, cpuu_batch *b, uint8_t slot, const cpuu_value *values,
+                         uint32_t n)
 {
     if (n == 0)
         return;
@@ -326,7 +300,7 @@ static void unset_some(cpuu_unit *u, cpuu_batch *b, uint8_t slot)
     b->expected += 8;
 }
 
-static void end_message(cpuu_unit *u, cpuu_batch *b, uint8_t slot)
+void cpuu_write_end_message(cpuu_unit *u, cpuu_batch *b, uint8_t slot)
 {
     unset_some(u, b, slot);
     cpuu_rop_save_message(&b->body, 0, slot);
@@ -339,188 +313,21 @@ static void message_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
 {
     (void)lane;
     uint32_t n;
-    const cpuu_value *values = sendable(u->work, NULL, 0, &n);
+    const cpuu_value *values = cpuu_write_sendable(u->work, NULL, 0, &n);
     if (!values) {
         b->full = true;
         return;
     }
-    uint8_t slot = begin_message(u, b);
-    set_some(u, b, slot, values, n);
-    end_message(u, b, slot);
+    uint8_t slot = cpuu_write_begin_message(u, b);
+    cpuu_write_set_some(u, b, slot, values, n);
+    cpuu_write_end_message(u, b, slot);
 }
 
 static const cpuu_unit_class message_class = {.name = "message",
                                               .writes = true,
                                               .fill = message_fill,
-                                              .answer = write_answer,
-                                              .finish = write_finish};
-
-/* ---- messages in several requests --------------------------------------------------------------
- */
-
-static bool by_stream(const cpuu_value *v)
-{
-    uint32_t type = CPUU_TAG_TYPE(v->tag);
-    return v->size >= STREAM_FROM && (type == CPUU_PT_BINARY || type == CPUU_PT_STRING) &&
-           !is_computed(v->tag);
-}
-
-/* The bytes a stream of that value consists of. */
-static bool stream_bytes(struct cpuu_parts *p, const cpuu_value *v, const uint8_t **data,
-                         uint32_t *size)
-{
-    *data = v->data;
-    *size = v->size;
-    if (CPUU_TAG_TYPE(v->tag) == CPUU_PT_BINARY)
-        return true;
-    cpuu_buf_reset(&p->text);
-    p->text.max = (size_t)v->size * 2 + 2;
-    if (!cpuu_buf_utf16_n(&p->text, (const char *)v->data, v->size, false))
-        return false;
-    *data = p->text.data;
-    *size = (uint32_t)p->text.size;
-    return true;
-}
-
-static uint32_t room_left(const cpuu_batch *b)
-{
-    size_t used = b->body.size + 4u * b->n_slots;
-    return used < PART_ROOM ? (uint32_t)(PART_ROOM - used) : 0;
-}
-
-/* All values that are not streamed, as many SetProperties as that takes: they fit, or they do not.
- */
-static void small_values(cpuu_unit *u, cpuu_batch *b, uint8_t slot)
-{
-    cpuu_work *w = u->work;
-    uint32_t n, k = 0;
-    const cpuu_value *all = sendable(w, NULL, 0, &n);
-    cpuu_value *small = all ? cpuu_arena_alloc(&w->scratch, (n + 1u) * sizeof(*small)) : NULL;
-    if (!small) {
-        b->full = true;
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        if (!by_stream(&all[i]))
-            small[k++] = all[i];
-    set_some(u, b, slot, small, k);
-}
-
-/* One piece of the value under way. False: the request is full. */
-static bool stream_piece(cpuu_unit *u, cpuu_batch *b, struct cpuu_parts *p)
-{
-    const cpuu_value *v = &u->work->op->set[p->next_value];
-    const uint8_t *data;
-    uint32_t size, room = room_left(b);
-    if (room < 256 || !stream_bytes(p, v, &data, &size)) {
-        b->full = b->full || room >= 256;
-        return false;
-    }
-    if (!p->next_stream_open) {
-        p->stream_slot = cpuu_batch_slot(b, CPUU_NO_HANDLE);
-        cpuu_rop_open_stream(&b->body, p->message_slot, p->stream_slot, v->tag, CPUU_MODE_CREATE);
-        cpuu_batch_step(b, u, CPUU_ROP_OPEN_STREAM, p->stream_slot, WHAT_STREAM, NULL, 0);
-        cpuu_rop_set_stream_size(&b->body, p->stream_slot, size);
-        cpuu_batch_step(b, u, CPUU_ROP_SET_STREAM_SIZE, p->stream_slot, WHAT_STREAM, NULL, 0);
-        p->next_stream_open = true;
-        room = room_left(b);
-    }
-    uint32_t n = size - p->next_at, fits = room > 64 ? room - 64 : 0;
-    n = n < fits ? n : fits;
-    cpuu_rop_write_stream(&b->body, p->stream_slot, data + p->next_at, (uint16_t)n);
-    cpuu_batch_step(b, u, CPUU_ROP_WRITE_STREAM, p->stream_slot, WHAT_STREAM, NULL, 0);
-    p->next_at += n;
-    if (p->next_at < size)
-        return false;
-    cpuu_rop_commit_stream(&b->body, p->stream_slot);
-    cpuu_batch_step(b, u, CPUU_ROP_COMMIT_STREAM, p->stream_slot, WHAT_STREAM, NULL, 0);
-    cpuu_rop_release(&b->body, p->stream_slot);
-    p->next_stream_open = false;
-    p->next_at = 0;
-    p->next_value++;
-    return true;
-}
-
-/* Where the last answered request left it; from the beginning when the context was lost. */
-static void parts_resume(struct cpuu_parts *p, const cpuu_lane *lane)
-{
-    if (p->message != CPUU_NO_HANDLE && (p->lane != lane || p->generation != lane->generation)) {
-        p->message = p->stream = CPUU_NO_HANDLE;
-        p->value = p->at = 0;
-        p->stream_open = p->small = false;
-    }
-    p->next_value = p->value;
-    p->next_at = p->at;
-    p->next_stream_open = p->stream_open;
-    p->next_small = p->small;
-    p->last = false;
-}
-
-static void parts_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
-{
-    struct cpuu_parts *p = u->work->parts;
-    const cpuu_mail_op *op = u->work->op;
-    parts_resume(p, lane);
-    p->message_slot =
-        p->message == CPUU_NO_HANDLE ? begin_message(u, b) : cpuu_batch_slot(b, p->message);
-    if (p->next_stream_open)
-        p->stream_slot = cpuu_batch_slot(b, p->stream);
-    if (!p->next_small) {
-        small_values(u, b, p->message_slot);
-        p->next_small = true;
-    }
-    for (;;) {
-        while (p->next_value < op->n_set && !by_stream(&op->set[p->next_value]))
-            p->next_value++;
-        if (p->next_value == op->n_set || !stream_piece(u, b, p))
-            break;
-    }
-    if (p->next_value < op->n_set || room_left(b) < 64 + 4 * op->n_unset)
-        return;
-    end_message(u, b, p->message_slot);
-    p->last = true;
-}
-
-static void parts_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
-{
-    cpuu_work *w = u->work;
-    struct cpuu_parts *p = w->parts;
-    if (!p->last)
-        p->message = cpuu_reply_handle(reply, p->message_slot);
-    p->stream = p->next_stream_open ? cpuu_reply_handle(reply, p->stream_slot) : CPUU_NO_HANDLE;
-    p->lane = lane;
-    p->generation = lane->generation;
-    if (p->last || cpuu_work_failed(w)) {
-        lane->pinned = NULL;
-        if (!p->last) { /* not saved: closing it leaves nothing behind */
-            cpuu_lane_release_later(lane, p->stream);
-            cpuu_lane_release_later(lane, p->message);
-        }
-        write_finish(u, lane, reply);
-        return;
-    }
-    p->value = p->next_value;
-    p->at = p->next_at;
-    p->stream_open = p->next_stream_open;
-    p->small = p->next_small;
-    lane->pinned = u;
-    cpuu_unit_queue(u);
-}
-
-/* Nothing of a message is there before its Save was sent. */
-static void parts_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
-{
-    cpuu_work_fail_err(u->work, err);
-    u->work->op->maybe_done = maybe_done && u->work->parts->last;
-}
-
-static const cpuu_unit_class parts_class = {.name = "large message",
-                                            .writes = true,
-                                            .alone = true,
-                                            .fill = parts_fill,
-                                            .answer = write_answer,
-                                            .finish = parts_finish,
-                                            .fail = parts_fail};
+                                              .answer = cpuu_write_answer,
+                                              .finish = cpuu_write_finish};
 
 /* ---- folders and the store ---------------------------------------------------------------------
  */
@@ -543,7 +350,7 @@ static void folder_create(cpuu_unit *u, cpuu_batch *b)
     const cpuu_value *type = find(w->op, TAG_TYPE);
     const char *name = text_of(w, TAG_NAME), *comment = text_of(w, TAG_COMMENT);
     uint32_t n;
-    const cpuu_value *rest = sendable(w, in_rop, 3, &n);
+    const cpuu_value *rest = cpuu_write_sendable(w, in_rop, 3, &n);
     if (!name || !comment || !rest) {
         b->full = true;
         return;
@@ -553,7 +360,7 @@ static void folder_create(cpuu_unit *u, cpuu_batch *b)
     uint8_t kind = type && cpuu_le32(type->data) == 2 ? 2 : 1;
     cpuu_rop_create_folder(&b->body, parent, child, kind, name, comment);
     cpuu_batch_step(b, u, CPUU_ROP_CREATE_FOLDER, child, WHAT_MAKE, NULL, 0);
-    set_some(u, b, child, rest, n);
+    cpuu_write_set_some(u, b, child, rest, n);
     cpuu_rop_release(&b->body, child);
     cpuu_rop_release(&b->body, parent);
     b->expected += 30;
@@ -564,7 +371,7 @@ static void folder_change(cpuu_unit *u, cpuu_batch *b)
     cpuu_work *w = u->work;
     static const uint32_t fixed[] = {TAG_TYPE};
     uint32_t n;
-    const cpuu_value *values = sendable(w, fixed, 1, &n);
+    const cpuu_value *values = cpuu_write_sendable(w, fixed, 1, &n);
     if (!values) {
         b->full = true;
         return;
@@ -572,7 +379,7 @@ static void folder_change(cpuu_unit *u, cpuu_batch *b)
     bool store = w->op->what == CPUU_STORE;
     uint64_t fid = w->op->what == CPUU_FOLDERS ? w->mid : w->fid;
     uint8_t slot = store ? 0 : cpuu_batch_open_folder(b, u, fid, WHAT_OPEN);
-    set_some(u, b, slot, values, n);
+    cpuu_write_set_some(u, b, slot, values, n);
     unset_some(u, b, slot);
     if (!store)
         cpuu_rop_release(&b->body, slot);
@@ -607,8 +414,8 @@ static void object_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
 static const cpuu_unit_class object_class = {.name = "object",
                                              .writes = true,
                                              .fill = object_fill,
-                                             .answer = write_answer,
-                                             .finish = write_finish};
+                                             .answer = cpuu_write_answer,
+                                             .finish = cpuu_write_finish};
 
 /* ---- rules and permissions ---------------------------------------------------------------------
  */
@@ -663,23 +470,11 @@ static void row_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
 static const cpuu_unit_class row_class = {.name = "table row",
                                           .writes = true,
                                           .fill = row_fill,
-                                          .answer = write_answer,
-                                          .finish = write_finish};
+                                          .answer = cpuu_write_answer,
+                                          .finish = cpuu_write_finish};
 
 /* ---- beginning and end -------------------------------------------------------------------------
  */
-
-static bool parts_new(cpuu_work *w)
-{
-    w->parts = cpuu_arena_alloc(&w->scratch, sizeof(*w->parts));
-    if (!w->parts) {
-        cpuu_work_nomem(w);
-        return false;
-    }
-    w->parts->message = w->parts->stream = CPUU_NO_HANDLE;
-    cpuu_buf_init(&w->parts->text, 0);
-    return true;
-}
 
 static const cpuu_unit_class *class_of(cpuu_work *w, uint64_t bytes)
 {
@@ -688,7 +483,7 @@ static const cpuu_unit_class *class_of(cpuu_work *w, uint64_t bytes)
     if (op->what == CPUU_RULES || op->what == CPUU_PERMISSIONS)
         return &row_class;
     if (is_message(w) && op->verb != CPUU_MAIL_DELETE)
-        return bytes <= CHAIN_MAX ? &message_class : parts_new(w) ? &parts_class : NULL;
+        return bytes <= CHAIN_MAX ? &message_class : cpuu_parts_class(w);
     if (is_message(w) || (known && op->verb == CPUU_MAIL_UPDATE) || op->what == CPUU_FOLDERS)
         return &object_class;
     cpuu_work_fail(w, CPUU_E_UNSUPPORTED, "that cannot be created or deleted in a mailbox");
@@ -745,8 +540,7 @@ void cpuu_write_start(cpuu_work *w)
 void cpuu_write_end(cpuu_work *w)
 {
     cpuu_mail_op *op = w->op;
-    if (w->parts)
-        cpuu_buf_free(&w->parts->text);
+    cpuu_parts_free(w);
     if (cpuu_work_failed(w) && (w->saved || (w->problems && op->verb == CPUU_MAIL_UPDATE)))
         op->maybe_done = true;
     if (op->verb != CPUU_MAIL_CREATE || !w->saved || !w->made_id)

@@ -42,5 +42,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cpuu_free(replies);
     }
     cpuu_buf_free(&plain);
+    (void)cpuu_aux_capabilities(data, size);
     return 0;
 }

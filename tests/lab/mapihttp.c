@@ -257,6 +257,20 @@ static uint32_t connect_error(const lab_request *q, const char *dn)
     return u->store ? EC_SUCCESS : EC_UNKNOWN_USER;
 }
 
+/* AUX_SERVER_CAPABILITIES with PACKED_WRITE_STREAM_UPLOAD_BUFFERS, [MS-OXCRPC] 2.2.2.2.19; the
+ * independent server has no such block (recording 005). */
+static void put_capabilities(cpuu_buf *b, bool odd)
+{
+    static const uint8_t block[] = {8, 0, 1, 0x46, 2, 0, 0, 0};
+    cpuu_buf_u32(b, 8 + sizeof(block));
+    cpuu_buf_u16(b, 0);
+    cpuu_buf_u16(b, odd ? 4 | 2 : 4);
+    cpuu_buf_u16(b, sizeof(block));
+    cpuu_buf_u16(b, sizeof(block));
+    for (size_t i = 0; i < sizeof(block); i++)
+        cpuu_buf_u8(b, block[i] ^ (odd ? 0xA5 : 0));
+}
+
 static void put_connected(cpuu_buf *b, uint32_t rc, const lab_user *u)
 {
     cpuu_buf_u32(b, 0);
@@ -266,7 +280,10 @@ static void put_connected(cpuu_buf *b, uint32_t rc, const lab_user *u)
     cpuu_buf_u32(b, rc ? 0 : 10000);
     cpuu_buf_sz(b, "");
     cpuu_buf_utf16(b, rc ? "" : u->display, true);
-    cpuu_buf_u32(b, 0);
+    if (rc || u->store->org->independent)
+        cpuu_buf_u32(b, 0);
+    else
+        put_capabilities(b, u->store->org->odd);
 }
 
 static void connect_request(const lab_request *q, lab_response *r, const lab_twist *t)

@@ -223,6 +223,7 @@ static const rop_entry rops[] = {
     {0x7A, rop_delete_properties},
     {0x81, rop_reset_table},
     {0x91, rop_delete_messages},
+    {0xA3, rop_write_stream_extended},
     {0xFE, rop_logon},
 };
 
@@ -325,23 +326,57 @@ static void notify(lab_rop *x)
 
 /* One RPC_HEADER_EXT payload, un-obfuscated into a copy. Compression is refused: a client that did
  * not ask for it does not use it. */
-static uint8_t *take_payload(const uint8_t *in, uint32_t size, uint32_t *out_size)
+static uint8_t *take_payload(cpuu_reader *r, uint32_t *out_size, bool *last)
 {
-    cpuu_reader r;
-    cpuu_reader_init(&r, in, size);
-    uint16_t version = cpuu_read_u16(&r, "Version");
-    uint16_t flags = cpuu_read_u16(&r, "Flags");
-    uint16_t length = cpuu_read_u16(&r, "Size");
-    uint16_t actual = cpuu_read_u16(&r, "SizeActual");
-    const uint8_t *data = cpuu_read_bytes(&r, length, "Payload");
-    if (!data || version != 0 || (flags & 1) || !(flags & 4) || length != actual || length < 2 ||
-        length > LAB_PAYLOAD_MAX || cpuu_reader_left(&r))
+    uint16_t version = cpuu_read_u16(r, "Version");
+    uint16_t flags = cpuu_read_u16(r, "Flags");
+    uint16_t length = cpuu_read_u16(r, "Size");
+    uint16_t actual = cpuu_read_u16(r, "SizeActual");
+    const uint8_t *data = cpuu_read_bytes(r, length, "Payload");
+    if (!data || version != 0 || (flags & 1) || length != actual || length < 2 ||
+        length > LAB_PAYLOAD_MAX)
         return NULL;
     uint8_t *copy = lab_dup(data, length);
     for (uint32_t i = 0; (flags & 2) && i < length; i++)
         copy[i] ^= 0xA5;
     *out_size = length;
+    *last = flags & 4;
     return copy;
+}
+
+/* A payload behind the first: one RopWriteStreamExtended and nothing else. Its data. */
+static bool take_packed(lab_rop *x, const uint8_t *payload, uint32_t size)
+{
+    cpuu_reader r;
+    uint16_t rop_size = cpuu_le16(payload);
+    if (rop_size < 2 || rop_size > size || (size - rop_size) % 4)
+        return false;
+    cpuu_reader_init(&r, payload + 2, rop_size - 2u);
+    uint8_t id = cpuu_read_u8(&r, "RopId");
+    cpuu_read_u8(&r, "LogonId");
+    uint32_t index = cpuu_read_u8(&r, "InputHandleIndex");
+    uint16_t n = cpuu_read_u16(&r, "DataSize");
+    const uint8_t *data = cpuu_read_bytes(&r, n, "Data");
+    if (!data || id != 0xA3 || cpuu_reader_left(&r) || 4 * index + 4 > size - rop_size)
+        return false;
+    x->more_handle = cpuu_le32(payload + rop_size + 4 * index);
+    return cpuu_buf_add(&x->more, data, n);
+}
+
+/* What is packed behind the first payload ([MS-OXCRPC] 3.1.4.2.1.1.1, 3.1.4.2.1.2.1). */
+static bool take_more(lab_rop *x, cpuu_reader *r)
+{
+    bool last = false;
+    while (!last) {
+        uint32_t size = 0;
+        uint8_t *payload = take_payload(r, &size, &last);
+        bool ok = payload && take_packed(x, payload, size);
+        cpuu_free(payload);
+        if (!ok)
+            return false;
+    }
+    x->n_more = (uint32_t)x->more.size;
+    return true;
 }
 
 /* Splits a payload into ROPs and handles. */
@@ -404,6 +439,8 @@ static uint32_t execute_payload(lab_rop *x, uint32_t flags, uint32_t max_out, cp
         if (!run_one(x))
             return EC_RPC_FORMAT;
     }
+    if (x->n_more && x->id != 0xA3) /* the last one */
+        return EC_RPC_FORMAT;
     cpuu_buf_init(&rops_out, 1u << 20);
     x->in = start;
     x->dry = false;
@@ -425,15 +462,21 @@ uint32_t lab_execute(lab_context *ctx, uint32_t flags, const uint8_t *in, uint32
                      uint32_t max_out, cpuu_buf *out)
 {
     lab_rop x = {.ctx = ctx, .org = ctx->org, .user = ctx->user};
+    cpuu_reader r;
     uint32_t size = 0;
+    bool last = false;
     if (max_out < 8)
         return EC_NETWORK;
-    uint8_t *payload = take_payload(in, in_size, &size);
-    if (!payload)
-        return EC_RPC_FORMAT;
-    uint32_t rc =
-        take_handles(&x, payload, size) ? execute_payload(&x, flags, max_out, out) : EC_RPC_FORMAT;
+    if (in_size > 0x40000)
+        return EC_BAD_STUB_DATA; /* [MS-OXCRPC] R1373 */
+    cpuu_reader_init(&r, in, in_size);
+    cpuu_buf_init(&x.more, 0x40000);
+    uint8_t *payload = take_payload(&r, &size, &last);
+    bool good = payload && (last || (!ctx->org->independent && take_more(&x, &r))) &&
+                !cpuu_reader_left(&r) && take_handles(&x, payload, size);
+    uint32_t rc = good ? execute_payload(&x, flags, max_out, out) : EC_RPC_FORMAT;
     cpuu_arena_free(&x.arena);
+    cpuu_buf_free(&x.more);
     cpuu_free(payload);
     return rc;
 }

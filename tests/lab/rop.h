@@ -82,6 +82,9 @@ typedef struct lab_rop {
     uint32_t notify[8]; /* handles of tables to report a new row for */
     void *notify_row[8];
     size_t n_notify;
+    cpuu_buf more;        /* data of payloads packed behind the first, ... */
+    uint32_t n_more;      /* ... their size, ... */
+    uint32_t more_handle; /* ... and the stream they name */
 } lab_rop;
 
 /* Runs the ROPs of one Execute. Returns the ErrorCode of the call; the payload(s) with their
@@ -141,6 +144,7 @@ void rop_delete_attachment(lab_rop *x);
 void rop_open_stream(lab_rop *x);
 void rop_read_stream(lab_rop *x);
 void rop_write_stream(lab_rop *x);
+void rop_write_stream_extended(lab_rop *x);
 void rop_seek_stream(lab_rop *x);
 void rop_set_stream_size(lab_rop *x);
 void rop_commit_stream(lab_rop *x);

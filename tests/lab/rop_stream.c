@@ -128,6 +128,19 @@ static bool resize(lab_object *s, size_t size)
     return true;
 }
 
+static uint32_t write_bytes(lab_object *s, const uint8_t *data, uint32_t n)
+{
+    if (!s->writable)
+        return EC_ACCESS_DENIED;
+    if (s->stream_pos + n > s->stream_size && !resize(s, s->stream_pos + n))
+        return EC_TOO_BIG;
+    if (n)
+        memcpy(s->stream + s->stream_pos, data, n);
+    s->stream_pos += n;
+    s->dirty = true;
+    return EC_SUCCESS;
+}
+
 void rop_write_stream(lab_rop *x)
 {
     uint8_t in = cpuu_read_u8(&x->in, "InputHandleIndex");
@@ -136,23 +149,35 @@ void rop_write_stream(lab_rop *x)
     if (x->dry || x->in.failed)
         return;
     lab_object *s = rop_object(x, in, KIND(LAB_OBJ_STREAM));
-    uint32_t rc = EC_SUCCESS;
     if (!s) {
         if (!x->org->independent)
             cpuu_buf_u16(x->out, 0);
         return;
     }
-    if (!s->writable)
-        rc = EC_ACCESS_DENIED;
-    else if (s->stream_pos + n > s->stream_size && !resize(s, s->stream_pos + n))
-        rc = EC_TOO_BIG;
-    if (rc == EC_SUCCESS && n) {
-        memcpy(s->stream + s->stream_pos, data, n);
-        s->stream_pos += n;
-        s->dirty = true;
-    }
+    uint32_t rc = write_bytes(s, data, n);
     rop_head(x, in, rc);
     cpuu_buf_u16(x->out, rc == EC_SUCCESS ? n : 0);
+}
+
+/* With what is packed behind the request: one write, one answer ([MS-OXCRPC] R1649009-1649011). */
+void rop_write_stream_extended(lab_rop *x)
+{
+    uint8_t in = cpuu_read_u8(&x->in, "InputHandleIndex");
+    uint16_t n = cpuu_read_u16(&x->in, "DataSize");
+    const uint8_t *data = cpuu_read_bytes(&x->in, n, "Data");
+    const uint32_t more = cpuu_reader_left(&x->in) ? 0 : x->n_more;
+    if (x->dry || x->in.failed)
+        return;
+    lab_object *s = rop_object(x, in, KIND(LAB_OBJ_STREAM));
+    if (!s) {
+        cpuu_buf_u32(x->out, 0);
+        return;
+    }
+    uint32_t rc = more && x->more_handle != s->handle ? EC_INVALID_PARAM : write_bytes(s, data, n);
+    if (rc == EC_SUCCESS && more)
+        rc = write_bytes(s, x->more.data, more);
+    rop_head(x, in, rc);
+    cpuu_buf_u32(x->out, rc == EC_SUCCESS ? n + more : 0);
 }
 
 void rop_seek_stream(lab_rop *x)

@@ -18,6 +18,9 @@
 #define RHE_XOR_MAGIC  0x0002u
 #define RHE_LAST       0x0004u
 
+#define AUX_VERSION_1           0x01 /* [MS-OXCRPC] 2.2.2.2 */
+#define AUX_SERVER_CAPABILITIES 0x46
+
 /* The next line without its CRLF (a bare LF is tolerated); false at the end of the input. */
 static bool next_line(const char **p, const char *end, const char **line, size_t *size)
 {
@@ -213,4 +216,55 @@ cpuu_rc cpuu_rop_buffer_parse(const void *data, size_t size, cpuu_buf *plain,
         cpuu_fail(err, rc, "ROP buffer of a response, byte %u: %s %s", r.error.offset,
                   r.error.field, r.error.what);
     return rc;
+}
+
+/* ---- other extended buffers ------------------------------------------------------------------ */
+
+void cpuu_rop_buffer_add(cpuu_buf *b, const void *payload, size_t size, bool last)
+{
+    cpuu_buf_u16(b, 0); /* RPC_HEADER_EXT: Version, Flags, Size, SizeActual */
+    cpuu_buf_u16(b, last ? RHE_LAST : 0);
+    cpuu_buf_u16(b, (uint16_t)size);
+    cpuu_buf_u16(b, (uint16_t)size);
+    cpuu_buf_add(b, payload, size);
+}
+
+/* Blocks of AUX_HEADER and what belongs to it ([MS-OXCRPC] 2.2.2.2). */
+static uint32_t find_capabilities(const uint8_t *data, size_t size)
+{
+    cpuu_reader r;
+    uint32_t found = 0;
+    cpuu_reader_init(&r, data, size);
+    while (cpuu_reader_left(&r) && !r.failed) {
+        uint16_t block = cpuu_read_u16(&r, "Size");
+        uint8_t version = cpuu_read_u8(&r, "Version"), type = cpuu_read_u8(&r, "Type");
+        const uint8_t *body = block < 4 ? NULL : cpuu_read_bytes(&r, block - 4u, "block");
+        if (!body)
+            break;
+        if (version == AUX_VERSION_1 && type == AUX_SERVER_CAPABILITIES && block >= 8)
+            found = cpuu_le32(body);
+    }
+    return found;
+}
+
+uint32_t cpuu_aux_capabilities(const void *data, size_t size)
+{
+    cpuu_reader r;
+    cpuu_buf plain;
+    size_t used = 0;
+    uint32_t found = 0;
+    cpuu_reader_init(&r, data, size);
+    uint16_t version = cpuu_read_u16(&r, "Version"), flags = cpuu_read_u16(&r, "Flags");
+    uint16_t length = cpuu_read_u16(&r, "Size"), actual = cpuu_read_u16(&r, "SizeActual");
+    const uint8_t *payload = cpuu_read_bytes(&r, length, "Payload");
+    if (!payload || version != 0)
+        return 0;
+    cpuu_buf_init(&plain, 0x10000);
+    if ((flags & (RHE_COMPRESSED | RHE_XOR_MAGIC)) &&
+        cpuu_buf_fill(&plain, 0, flags & RHE_COMPRESSED ? actual : length))
+        payload = clear_payload(payload, flags, &length, actual, &plain, &used);
+    if (payload && !plain.failed)
+        found = find_capabilities(payload, length);
+    cpuu_buf_free(&plain);
+    return found;
 }

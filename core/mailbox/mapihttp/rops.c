@@ -260,6 +260,14 @@ void cpuu_rop_write_stream(cpuu_buf *b, uint8_t in, const uint8_t *data, uint16_
     cpuu_buf_add(b, data, n);
 }
 
+/* [MS-OXCROPS] 2.2.9.4.1 */
+void cpuu_rop_write_stream_extended(cpuu_buf *b, uint8_t in, const uint8_t *data, uint16_t n)
+{
+    head(b, CPUU_ROP_WRITE_STREAM_EXTENDED, in);
+    cpuu_buf_u16(b, n);
+    cpuu_buf_add(b, data, n);
+}
+
 void cpuu_rop_seek_stream(cpuu_buf *b, uint8_t in, uint8_t origin, uint64_t offset)
 {
     head(b, CPUU_ROP_SEEK_STREAM, in);
@@ -674,6 +682,10 @@ static void skip_failure_tail(cpuu_reader *r, uint8_t rop)
         if (left >= 2 && next[0] == 0 && next[1] == 0)
             cpuu_read_skip(r, 2, "size");
         break;
+    case CPUU_ROP_WRITE_STREAM_EXTENDED:
+        if (left >= 4 && cpuu_le32(next) == 0)
+            cpuu_read_skip(r, 4, "WrittenSize");
+        break;
     case CPUU_ROP_DELETE_FOLDER:
     case CPUU_ROP_DELETE_MESSAGES:
     case CPUU_ROP_HARD_DELETE_MESSAGES:
@@ -730,6 +742,9 @@ static bool decode_small(cpuu_reader *r, cpuu_rop_answer *a)
         return true;
     case CPUU_ROP_WRITE_STREAM:
         a->size = cpuu_read_u16(r, "WrittenSize");
+        return true;
+    case CPUU_ROP_WRITE_STREAM_EXTENDED:
+        a->size = cpuu_read_u32(r, "WrittenSize");
         return true;
     case CPUU_ROP_SEEK_STREAM:
         a->size = cpuu_read_u64(r, "NewPosition");

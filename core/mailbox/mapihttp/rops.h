@@ -46,6 +46,7 @@ enum {
     CPUU_ROP_OPEN_STREAM = 0x2b,
     CPUU_ROP_READ_STREAM = 0x2c,
     CPUU_ROP_WRITE_STREAM = 0x2d,
+    CPUU_ROP_WRITE_STREAM_EXTENDED = 0xa3,
     CPUU_ROP_SEEK_STREAM = 0x2e,
     CPUU_ROP_SET_STREAM_SIZE = 0x2f,
     CPUU_ROP_SET_SEARCH_CRITERIA = 0x30,
@@ -128,6 +129,8 @@ void cpuu_rop_open_stream(cpuu_buf *b, uint8_t in, uint8_t out, uint32_t tag, ui
 /* count 0xBABE: as many as fit, at most max */
 void cpuu_rop_read_stream(cpuu_buf *b, uint8_t in, uint16_t count, uint32_t max);
 void cpuu_rop_write_stream(cpuu_buf *b, uint8_t in, const uint8_t *data, uint16_t n);
+/* The last ROP of a request, or the only one of a payload that is packed behind it. */
+void cpuu_rop_write_stream_extended(cpuu_buf *b, uint8_t in, const uint8_t *data, uint16_t n);
 void cpuu_rop_seek_stream(cpuu_buf *b, uint8_t in, uint8_t origin, uint64_t offset);
 void cpuu_rop_set_stream_size(cpuu_buf *b, uint8_t in, uint64_t size);
 void cpuu_rop_commit_stream(cpuu_buf *b, uint8_t in);

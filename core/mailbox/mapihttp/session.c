@@ -16,11 +16,11 @@
 #define NO_COMPRESSION 0x1u /* [MS-OXCRPC] 3.1.4.2, pulFlags */
 #define NO_XOR_MAGIC   0x2u
 #define CHAIN          0x4u
-#define RHE_LAST       0x4u
 
 #define MAX_PAYLOAD     (0x8000u - 8u) /* 32 KB together with RPC_HEADER_EXT ([MS-OXCRPC] R1628) */
 #define DEFAULT_ROP_OUT 0x10008u
 #define MAX_ROP_OUT     0x40000u       /* [MS-OXCRPC] R666 */
+#define MAX_ROP_IN      0x40000u       /* [MS-OXCRPC] R1373 */
 #define MAX_RESPONSE    ((size_t)4 << 20)
 #define MAX_PLAIN       ((size_t)96 << 16) /* as many payloads of 64 KB */
 #define MAX_COOKIES     32
@@ -347,12 +347,9 @@ static void build_execute(cpuu_call *call)
     cpuu_buf *b = &call->request;
     uint32_t out = call->max_rop_out ? call->max_rop_out : DEFAULT_ROP_OUT;
     cpuu_buf_u32(b, NO_COMPRESSION | NO_XOR_MAGIC | (call->chain ? CHAIN : 0));
-    cpuu_buf_u32(b, (uint32_t)call->body_size + 8);
-    cpuu_buf_u16(b, 0); /* RPC_HEADER_EXT: Version, Flags, Size, SizeActual */
-    cpuu_buf_u16(b, RHE_LAST);
-    cpuu_buf_u16(b, (uint16_t)call->body_size);
-    cpuu_buf_u16(b, (uint16_t)call->body_size);
-    cpuu_buf_add(b, call->body, call->body_size);
+    cpuu_buf_u32(b, (uint32_t)(call->body_size + 8 + call->more_size));
+    cpuu_rop_buffer_add(b, call->body, call->body_size, call->more_size == 0);
+    cpuu_buf_add(b, call->more, call->more_size);
     cpuu_buf_u32(b, out > MAX_ROP_OUT ? MAX_ROP_OUT : out);
     cpuu_buf_u32(b, 0); /* AuxiliaryBufferSize */
 }
@@ -361,7 +358,8 @@ void cpuu_session_execute(cpuu_session *s, cpuu_call *call)
 {
     begin(s, "Execute", call);
     need(s, call, CPUU_SESSION_MAILBOX);
-    if (call->rc >= 0 && call->body_size > MAX_PAYLOAD)
+    if (call->rc >= 0 && (call->body_size > MAX_PAYLOAD ||
+                          call->body_size + 8 + call->more_size > MAX_ROP_IN))
         call->rc = cpuu_fail(&call->error, CPUU_E_TOOBIG, "%s: a request of %zu bytes", s->name,
                              call->body_size);
     else if (call->rc >= 0)
@@ -564,6 +562,11 @@ static bool read_connect(cpuu_session *s, cpuu_reader *r, cpuu_error *err)
     const uint8_t *wide = cpuu_read_sz16(r, &name_size, "DisplayName");
     if (r->failed)
         return false;
+    uint32_t aux_size = cpuu_read_u32(r, "AuxiliaryBufferSize");
+    const uint8_t *aux = cpuu_read_bytes(r, aux_size, "AuxiliaryBuffer");
+    if (aux && (cpuu_aux_capabilities(aux, aux_size) & CPUU_CAN_PACK_STREAMS))
+        s->info.packs_streams = true;
+    r->failed = false; /* nothing depends on it */
     cpuu_buf_init(&name, MAX_RESPONSE * 2); /* UTF-8 needs at most 3 bytes for 2 */
     if (!cpuu_buf_utf8_from_utf16(&name, wide, name_size)) {
         cpuu_buf_free(&name);

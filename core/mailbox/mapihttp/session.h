@@ -72,6 +72,9 @@ typedef struct cpuu_call {
                           * Unbind: not used */
     size_t body_size;    /* Execute: at most 0x8000 - 8 */
     uint32_t max_rop_out; /* Execute MaxRopOut; 0 = 0x10008; at most 0x40000 */
+    const uint8_t *more;  /* Execute: payloads packed behind the body, by cpuu_rop_buffer_add(); only
+                           * with cpuu_session_info.packs_streams; all of it at most 0x40000 */
+    size_t more_size;
     bool chain;           /* Execute flag 0x4: the last ROP may be repeated into more payloads */
     void (*on_done)(struct cpuu_call *call);
     void *user;
@@ -124,6 +127,7 @@ typedef struct cpuu_session_info {
     uint32_t retry_count;   /* RetryCount, RetryDelay (ms) of Connect */
     uint32_t retry_delay_ms;
     uint32_t expires_ms;    /* X-ExpirationInfo; 0 = not given */
+    bool packs_streams;     /* PACKED_WRITE_STREAM_UPLOAD_BUFFERS, [MS-OXCRPC] 2.2.2.2.19 */
 } cpuu_session_info;
 const cpuu_session_info *cpuu_session_get_info(const cpuu_session *s);
 
@@ -146,6 +150,14 @@ cpuu_rc cpuu_mapi_frame_parse(const void *body, size_t size, cpuu_mapi_frame *ou
  * not to be used, are undone into *plain. *replies is owned by the caller (cpuu_free). */
 cpuu_rc cpuu_rop_buffer_parse(const void *data, size_t size, cpuu_buf *plain,
                               cpuu_rop_reply **replies, size_t *n, cpuu_error *err);
+/* Adds one payload of a request's RopBuffer with its RPC_HEADER_EXT. */
+void cpuu_rop_buffer_add(cpuu_buf *b, const void *payload, size_t size, bool last);
+
+/* The capabilities a Connect response's AuxiliaryBuffer tells of; 0 when it has none, or cannot be
+ * read. */
+#define CPUU_CAN_PACK_STREAMS 0x2u /* [MS-OXCRPC] 2.2.2.2.19 */
+uint32_t cpuu_aux_capabilities(const void *data, size_t size);
+
 /* One compressed payload, XORed with mask, of which out_size bytes are to come ([MS-OXCRPC]
  * 3.1.4.1.1.2.2). False when it does not give exactly those. */
 bool cpuu_direct2_decode(const uint8_t *data, size_t size, uint8_t mask, uint8_t *out,

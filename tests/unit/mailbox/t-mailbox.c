@@ -826,6 +826,51 @@ START_TEST(large_values_go_and_come_by_stream)
 }
 END_TEST
 
+/* [MS-OXCRPC] 3.1.4.2.1.2.1: what a server says it takes goes in a fraction of the requests; a server
+ * that then refuses it, or gives no answer, gets the same bytes the long way. */
+START_TEST(large_values_are_packed_where_the_server_takes_that)
+{
+    enum { BIG = 600000 };
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "target", "alice", true);
+    lab_org *o = lab_find_org(model, "target");
+    lab_folder *inbox = lab_folder_by_role(a.user->store, "inbox");
+    uint8_t *big = malloc(BIG);
+    for (size_t i = 0; i < BIG; i++)
+        big[i] = (uint8_t)((i * 2654435761u) >> 11);
+    cpuu_value set[] = {{T_CLASS, 8, (const uint8_t *)"IPM.Note"}, {T_BLOB, BIG, big}};
+    for (unsigned round = 0; round < 4; round++) {
+        cpuu_mail_op op = {.verb = CPUU_MAIL_CREATE,
+                           .box = box,
+                           .what = CPUU_ITEMS,
+                           .role = CPUU_ROLE_INBOX,
+                           .set = set,
+                           .n_set = 2};
+        const uint64_t before = o->stats.executes;
+        const size_t there = count_messages(inbox, false);
+        if (round == 1) /* the second packed request is lost on its way back */
+            fault("target", "close-after", "Execute", 3, 1);
+        o->unsupported = round == 2 ? 0xa3 : 0;
+        if (round == 2)
+            box = open_box(&a, "target", "alice", true);
+        op.box = box;
+        run_ok(&op, 1);
+        const uint64_t took = o->stats.executes - before;
+        if (round == 0 && !o->independent) /* which takes one payload, and says so */
+            ck_assert_uint_le(took, 5); /* opening, 2 x 250 KB, the end; one read to learn an id */
+        else
+            ck_assert_uint_ge(took, BIG / 0x7000);
+        ck_assert_uint_eq(count_messages(inbox, false), there + 1);
+        const lab_message *m = model_message(inbox, op.created);
+        const lab_prop *p = m ? lab_props_find(&m->content.props, T_BLOB) : NULL;
+        ck_assert(p && p->size == BIG && memcmp(p->data, big, BIG) == 0);
+        cpuu_mail_op_clear(&op);
+    }
+    fault("target", "", "", 1, 0);
+    free(big);
+}
+END_TEST
+
 START_TEST(rules_and_permissions_are_changed_one_by_one)
 {
     static account a, b;

@@ -549,6 +549,33 @@ START_TEST(the_samples_of_the_compression_are_decoded)
 }
 END_TEST
 
+/* [MS-OXCRPC] 2.2.2.2, 2.2.2.2.19, 3.1.4.1.1.1.2 */
+START_TEST(a_server_says_what_it_can)
+{
+    static const uint8_t mask = 0xa5;
+    /* What recording 005 has: AUX_EXORGINFO, AUX_CLIENT_CONTROL, AUX_ENDPOINT_CAPABILITIES. */
+    static const uint8_t none[] = {0,    0,    4, 0,    0x1c, 0, 0x1c, 0, 8,    0, 1, 0x17,
+                                   3,    0,    0, 0,    0x0c, 0, 1,    0x0a, 0x0c, 0, 0, 0,
+                                   0x84, 0x0c, 0x24, 0, 8,    0, 1,    0x48, 1,    0, 0, 0};
+    static const uint8_t packs[] = {0, 0, 4, 0, 0x10, 0, 0x10, 0, 8, 0, 1, 0x17,
+                                    3, 0, 0, 0, 8,    0, 1,    0x46, 0x0a, 0, 0, 0};
+    uint8_t odd[sizeof(packs)];
+    ck_assert_uint_eq(cpuu_aux_capabilities(none, sizeof(none)), 0);
+    ck_assert_uint_eq(cpuu_aux_capabilities(packs, sizeof(packs)), 0x0a);
+    for (size_t i = 0; i < sizeof(odd); i++)
+        odd[i] = i < 8 ? packs[i] : packs[i] ^ mask;
+    odd[2] |= 2; /* XorMagic */
+    ck_assert_uint_eq(cpuu_aux_capabilities(odd, sizeof(odd)), 0x0a);
+    for (size_t n = 0; n < sizeof(packs); n++)
+        ck_assert_uint_eq(cpuu_aux_capabilities(packs, n), 0);
+    memcpy(odd, packs, sizeof(packs));
+    odd[18] = 2; /* another version is another block */
+    ck_assert_uint_eq(cpuu_aux_capabilities(odd, sizeof(odd)), 0);
+    odd[8] = 3; /* a block that is shorter than its header */
+    ck_assert_uint_eq(cpuu_aux_capabilities(odd, sizeof(odd)), 0);
+}
+END_TEST
+
 /* Frames as another server may put them together. */
 START_TEST(a_frame_may_look_different)
 {
@@ -786,6 +813,7 @@ int main(void)
     tcase_add_test(t, http_statuses_are_told_apart);
     tcase_add_test(t, payloads_are_read_however_they_are_packed);
     tcase_add_test(t, the_samples_of_the_compression_are_decoded);
+    tcase_add_test(t, a_server_says_what_it_can);
     tcase_add_test(t, a_frame_may_look_different);
     tcase_add_test(t, a_cookie_of_any_length_is_kept);
     tcase_add_test(t, an_opening_may_be_sent_to_another_server);
