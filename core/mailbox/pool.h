@@ -85,6 +85,7 @@ struct cpuu_unit {
     cpuu_work *work; /* NULL: opening of the mailbox */
     cpuu_unit *next;
     size_t row, index; /* which row, which value of it; or a range */
+    uint64_t at, end;  /* which bytes of a streamed value; end 0 = its size is not known yet */
     uint32_t expected; /* bytes of answer, estimated when it was made */
     uint32_t cost;     /* bytes of request, roughly */
     uint64_t key;      /* writes with the same key keep their order; 0 = free */
@@ -186,8 +187,10 @@ typedef struct cpuu_read_row {
     uint32_t *again; /* indexes of values to read from the object itself */
     uint32_t n_again;
     uint32_t *again_tags;
-    uint8_t *stream; /* a value being read in parts */
-    uint64_t stream_size, stream_pos;
+    uint8_t *stream; /* a value being read in parts, ... */
+    uint64_t stream_size;
+    uint32_t stream_parts; /* ... so many of which are still to come */
+    bool split;            /* beginning with its second request */
 } cpuu_read_row;
 
 struct cpuu_work {

@@ -187,10 +187,13 @@ static void stream_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     uint8_t stream = cpuu_batch_slot(b, CPUU_NO_HANDLE);
     cpuu_rop_open_stream(&b->body, object, stream, tag, CPUU_MODE_READ);
     cpuu_batch_step(b, u, CPUU_ROP_OPEN_STREAM, stream, WHAT_STREAM, NULL, 0);
-    if (row->stream_pos) {
-        cpuu_rop_seek_stream(&b->body, stream, 0, row->stream_pos);
+    if (u->at) {
+        cpuu_rop_seek_stream(&b->body, stream, 0, u->at);
         cpuu_batch_step(b, u, CPUU_ROP_SEEK_STREAM, stream, WHAT_OPEN, NULL, 0);
     }
+    /* A chain goes on past the end of a part: only its size stops it. */
+    if (u->end && u->end - u->at + 3u * PAYLOAD < CPUU_CHAIN_ROP_OUT)
+        b->chain_out = (uint32_t)(u->end - u->at) + 3u * PAYLOAD;
     const uint16_t count = stream_count(lane, b);
     cpuu_rop_read_stream(&b->body, stream, count, 0);
     cpuu_batch_step(b, u, CPUU_ROP_READ_STREAM, stream, WHAT_READ, NULL, 0);
@@ -212,14 +215,17 @@ static void stream_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
             row->rc = CPUU_E_TOOBIG;
             return;
         }
-        row->stream_size = a->size;
+        row->stream_size = u->end = a->size;
+        row->stream_parts = 1;
         row->stream = row_alloc(w, (size_t)a->size);
+    } else if (step->what == WHAT_STREAM && a->size != row->stream_size) {
+        row->rc = CPUU_E_CONFLICT; /* somebody has changed it meanwhile */
     } else if (step->what == WHAT_READ && row->stream) {
-        uint64_t room = row->stream_size - row->stream_pos;
+        uint64_t room = u->end - u->at;
         uint32_t n = a->data_size < room ? a->data_size : (uint32_t)room;
         if (n)
-            memcpy(row->stream + row->stream_pos, a->data, n);
-        row->stream_pos += n;
+            memcpy(row->stream + u->at, a->data, n);
+        u->at += n;
         u->tries = n ? 0 : u->tries;
     }
 }
@@ -267,7 +273,8 @@ static void queue_stream(cpuu_work *w, size_t index)
     cpuu_read_row *row = &w->rows[index];
     uint32_t i = next_stream(w, row);
     row->stream = NULL;
-    row->stream_pos = row->stream_size = 0;
+    row->stream_size = 0;
+    row->split = false;
     if (i == row->n_values || row->rc < 0) {
         for (uint32_t k = 0; k < row->n_values && row->rc == CPUU_OK; k++)
             if (too_big(&row->values[k]))
@@ -277,6 +284,27 @@ static void queue_stream(cpuu_work *w, size_t index)
     cpuu_unit *u = queue_unit(w, &stream_class, index, STREAM_CHUNK);
     if (u)
         u->index = i;
+}
+
+/* After the first answer the rest is read side by side, in pieces as large as that. */
+static void split_stream(cpuu_unit *u)
+{
+    cpuu_work *w = u->work;
+    cpuu_read_row *row = &w->rows[u->row];
+    const uint64_t piece = u->at > STREAM_CHUNK ? u->at : STREAM_CHUNK;
+    if (row->split || w->box->max_lanes == 1)
+        return;
+    row->split = true;
+    u->end = u->at + piece < row->stream_size ? u->at + piece : row->stream_size;
+    for (uint64_t at = u->end; at < row->stream_size; at += piece) {
+        cpuu_unit *more = queue_unit(w, &stream_class, u->row, STREAM_CHUNK);
+        if (!more)
+            return;
+        more->index = u->index;
+        more->at = at;
+        more->end = at + piece < row->stream_size ? at + piece : row->stream_size;
+        row->stream_parts++;
+    }
 }
 
 static void stream_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
@@ -289,15 +317,16 @@ static void stream_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *r
                              s->rop == CPUU_ROP_OPEN_FOLDER))
             cpuu_lane_release_later(lane, cpuu_reply_handle(reply, s->slot));
     }
-    if (row->rc == CPUU_OK && row->stream && row->stream_pos < row->stream_size) {
+    if (row->rc == CPUU_OK && row->stream && u->at < u->end) {
         if (++u->tries > 2)
             row->rc = CPUU_E_FORMAT; /* it ends before its size */
         else {
+            split_stream(u);
             cpuu_unit_queue(u);
             return;
         }
     }
-    if (row->rc == CPUU_OK && row->stream) {
+    if (row->rc == CPUU_OK && row->stream && --row->stream_parts == 0) {
         stream_value(w, row, u->index);
         queue_stream(w, u->row);
     }

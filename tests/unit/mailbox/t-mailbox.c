@@ -2062,6 +2062,7 @@ int main(void)
         for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
             tcase_add_test(t, tests[i]);
         tcase_add_loop_test(t, large_values_go_and_come_by_stream, 0, 2);
+        tcase_add_test(t, large_values_are_packed_where_the_server_takes_that);
         if (!independent) {
             tcase_add_test(t, every_allocation_may_fail);
             tcase_add_test(t, a_profile_costs_few_sequential_round_trips);
