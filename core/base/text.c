@@ -204,3 +204,24 @@ const char *cpuu_smtp_domain(const char *smtp)
     const char *at = smtp ? strrchr(smtp, '@') : NULL;
     return at && at != smtp && at[1] ? at + 1 : NULL;
 }
+
+bool cpuu_is_plain(const char *s)
+{
+    for (; *s; s++) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+bool cpuu_is_smtp(const char *s)
+{
+    const char *at = strchr(s, '@');
+    return at && at != s && at[1] && !strchr(at + 1, '@') && !strpbrk(s, " <>\"") &&
+           cpuu_is_plain(s);
+}
+
+bool cpuu_is_legacy_dn(const char *s)
+{
+    return cpuu_ncasecmp(s, "/o=", 3) == 0 && cpuu_is_plain(s);
+}

@@ -36,5 +36,11 @@ unsigned cpuu_edit_distance(const char *a, const char *b);
 
 /* The domain of an SMTP address, or NULL. Points into the address. */
 const char *cpuu_smtp_domain(const char *smtp);
+/* Identities that come from outside and go into a profile: no control character in them ... */
+bool cpuu_is_plain(const char *s);
+/* ... the form x@y, without blanks, quotes and angle brackets ... */
+bool cpuu_is_smtp(const char *s);
+/* ... "/o=...". */
+bool cpuu_is_legacy_dn(const char *s);
 
 #endif

@@ -52,8 +52,16 @@ static cpuu_rc refuse_old_journal(cpuu_job *job, cpuu_error *err)
 
 static cpuu_rc resolve_from_mapping(cpuu_job *job, const cpuu_account *account, cpuu_error *err)
 {
-    const cpuu_mapping_row *row =
-        cpuu_mapping_find(job->e->mapping, account->smtp, account->legacy_dn);
+    const cpuu_mapping *m = job->e->mapping;
+    const cpuu_mapping_row *row = cpuu_mapping_find(m, NULL, account->legacy_dn);
+    const cpuu_mapping_row *other = cpuu_mapping_find(m, account->smtp, NULL);
+    if (row && other && row != other) {
+        cpuu_fail(err, CPUU_E_CONFLICT, "lines %u and %u of the mapping file are both about '%s': one "
+                  "by its address, the other by its DN; leave one of them", other->line, row->line,
+                  account->smtp);
+        return cpuu_job_fail(job, CPUU_PROFILE_NOT_RESOLVED, CPUU_EXIT_SWITCH_ERR, err);
+    }
+    row = row ? row : other;
     if (!row || !row->migrated) {
         job->exit_bits |= CPUU_EXIT_NO_SWITCH_MSG;
         return cpuu_fail(err, CPUU_E_NOTFOUND, "the mapping file does not say that '%s' has moved",
@@ -123,6 +131,25 @@ static cpuu_rc open_translate(cpuu_job *job, cpuu_error *err)
     return cpuu_translate_new(&o, job->e->log, &job->translate, err);
 }
 
+static bool same_mailbox(const cpuu_connection *c)
+{
+    return !c->source || !c->target ||
+           memcmp(cpuu_mailbox_get_info(c->source)->mailbox_guid,
+                  cpuu_mailbox_get_info(c->target)->mailbox_guid, 16) == 0;
+}
+
+/* A profile that is "moved" to where it is would count as updated, and the real move be missed. Two
+ * organisations may use the same names (guide, same SMTP addresses); then the mailboxes tell. */
+static cpuu_rc check_moved(cpuu_job *job, cpuu_error *err)
+{
+    if (!job->source_dn || !cpuu_caseeq(job->source_smtp, job->target_smtp) ||
+        !cpuu_caseeq(job->source_dn, job->target_dn) || !same_mailbox(&job->c))
+        return CPUU_OK;
+    cpuu_fail(err, CPUU_E_CONFLICT, "'%s' would be moved to itself; correct %s", job->target_smtp,
+              job->e->mapping ? "the mapping file" : "the Switch Message of the mailbox");
+    return cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);
+}
+
 static cpuu_rc resolve(cpuu_job *job, const cpuu_account *account, cpuu_error *err)
 {
     /* Copies: the model is read anew after the switch has been staged. */
@@ -147,6 +174,8 @@ static cpuu_rc resolve(cpuu_job *job, const cpuu_account *account, cpuu_error *e
         cpuu_logf(job->e->log, CPUU_LV_INFO, "Profile '%s': everything is known from the mapping file; "
                   "the target mailbox is not contacted.", job->name);
     }
+    if (rc == CPUU_OK)
+        rc = check_moved(job, err);
     return rc == CPUU_OK ? open_translate(job, err) : rc;
 }
 

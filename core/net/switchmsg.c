@@ -42,20 +42,9 @@ static cpuu_rc check_root(const xmlNode *root, const char *element, const char *
     return rc;
 }
 
-/* Neither a control character nor a blank nor a line break that could reach a log or a profile. */
-static bool is_plain(const char *s)
-{
-    for (; *s; s++) {
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            return false;
-    }
-    return true;
-}
-
 static cpuu_rc take_dn(const char *text, cpuu_switch_message *m, cpuu_error *err)
 {
-    if (cpuu_ncasecmp(text, "/o=", 3) != 0 || !is_plain(text) ||
-        strlen(text) >= sizeof(m->target_dn))
+    if (!cpuu_is_legacy_dn(text) || strlen(text) >= sizeof(m->target_dn))
         return cpuu_fail(err, CPUU_E_FORMAT, "Switch Message: TargetMailboxDN is not a "
                          "legacyExchangeDN (/o=...)");
     snprintf(m->target_dn, sizeof(m->target_dn), "%s", text);
@@ -64,9 +53,7 @@ static cpuu_rc take_dn(const char *text, cpuu_switch_message *m, cpuu_error *err
 
 static cpuu_rc take_smtp(const char *text, cpuu_switch_message *m, cpuu_error *err)
 {
-    const char *at = strchr(text, '@');
-    if (!at || at == text || !at[1] || strchr(at + 1, '@') || strpbrk(text, " \t<>\"") ||
-        !is_plain(text) || strlen(text) >= sizeof(m->target_smtp))
+    if (!cpuu_is_smtp(text) || strlen(text) >= sizeof(m->target_smtp))
         return cpuu_fail(err, CPUU_E_FORMAT,
                          "Switch Message: TargetSmtpAddress is not an address (x@y)");
     snprintf(m->target_smtp, sizeof(m->target_smtp), "%s", text);

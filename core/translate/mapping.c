@@ -173,6 +173,27 @@ static cpuu_rc read_flag(parser *ps, unsigned line, const char *text, const char
                      ps->name, line, column, text);
 }
 
+/* What a profile would get must look like what it is. */
+static cpuu_rc check_columns(const parser *ps, unsigned line, const char *const text[N_COLUMNS])
+{
+    static const struct {
+        enum column column;
+        bool (*is_good)(const char *);
+        const char *kind;
+    } kinds[] = {{SOURCE_SMTP, cpuu_is_smtp, "an address (x@y)"},
+                 {TARGET_SMTP, cpuu_is_smtp, "an address (x@y)"},
+                 {SOURCE_DN, cpuu_is_legacy_dn, "a legacyExchangeDN (/o=...)"},
+                 {TARGET_DN, cpuu_is_legacy_dn, "a legacyExchangeDN (/o=...)"},
+                 {DISPLAY_NAME, cpuu_is_plain, "one line of text"}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        const char *value = text[kinds[i].column];
+        if (*value && !kinds[i].is_good(value))
+            return cpuu_fail(ps->err, CPUU_E_FORMAT, "%s:%u: column %s holds '%.80s', which is not %s",
+                             ps->name, line, column_names[kinds[i].column], value, kinds[i].kind);
+    }
+    return CPUU_OK;
+}
+
 static cpuu_rc take_row(parser *ps, unsigned line)
 {
     cpuu_mapping *m = ps->m;
@@ -192,7 +213,9 @@ static cpuu_rc take_row(parser *ps, unsigned line)
     if (!row->source_smtp && !row->source_dn)
         return cpuu_fail(ps->err, CPUU_E_FORMAT,
                          "%s:%u: neither source_smtp nor source_dn is given", ps->name, line);
-    cpuu_rc rc = read_flag(ps, line, text[OFFICE365], "office365", -1, &row->office365);
+    cpuu_rc rc = check_columns(ps, line, text);
+    if (rc == CPUU_OK)
+        rc = read_flag(ps, line, text[OFFICE365], "office365", -1, &row->office365);
     if (rc == CPUU_OK) /* a row without the word names somebody who has moved if it says where to */
         rc = read_flag(ps, line, text[MIGRATED], "migrated", row->target_smtp || row->target_dn,
                        &row->migrated);

@@ -5,8 +5,9 @@ testing=e2e-odd-profiles
 . "${srcdir:-.}/tests/e2e/testing.sh"
 key='HKEY_CURRENT_USER\Software\Microsoft\Office\16.0\Outlook'
 
+columns=source_smtp,source_dn,target_smtp,target_dn,display_name,office365,migrated
 cat >"$WORK/map.csv" <<END
-source_smtp,source_dn,target_smtp,target_dn,display_name,office365,migrated
+$columns
 anna.alder@source.example,,anna@target.example,/o=TargetOrg/cn=Recipients/cn=anna,Anna Alder,0,1
 bert@source.example,,bert@target.example,/o=TargetOrg/cn=Recipients/cn=bert,Bert,0,1
 END
@@ -83,6 +84,24 @@ sed -i "s,^MappingFile=.*,MappingFile=$WORK/none.csv," "$WORK/CPUU.ini"
 gives "a mapping file that is not there" 0
 says "a mapping file that is not there: line and reason" 'CPUU.ini:3: MappingFile: .*No such file'
 check "a mapping file that is not there: as before" "it is not" as_before
+settings Skip=All
+anna='/o=SourceOrg/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Recipients/cn=anna'
+mapping() { # lines
+    printf '%s\n' "$columns" "$@" >"$WORK/other.csv"
+    settings Skip=All
+    sed -i "s,^MappingFile=.*,MappingFile=$WORK/other.csv," "$WORK/CPUU.ini"
+}
+mapping "anna.alder@source.example,,anna@target.example,/o=T/cn=anna,,," ",$anna,bert@target.example,/o=T/cn=bert,,,"
+gives "two lines about one account" 4
+csv_is "two lines about one account: CSV" Alpha "4 0"
+says "two lines about one account: said" "lines 2 and 3 of the mapping file are both about 'anna.alder@source.example'"
+mapping "anna.alder@source.example,,ANNA.ALDER@source.example,$anna,,,"
+gives "moved to itself" 4
+csv_is "moved to itself: CSV" Alpha "11 0"
+says "moved to itself: said" 'would be moved to itself; correct the mapping file'
+check "moved to itself: as before" "it is not" as_before
+mapping "anna.alder@source.example,,anna.alder@source.example,/o=T/cn=anna,,,"
+gives "the same address on both sides" 1 --dry-run
 settings Skip=All
 gives "a folder of hives that is not there" 17 --hives "$WORK/nowhere"
 logged "a folder of hives that is not there: said" Error "nowhere': No such file"

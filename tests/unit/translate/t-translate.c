@@ -47,6 +47,11 @@ static const struct {
     {"source_smtp,migrated\na@b,1\n", "map.csv:2: the row says migrated but names neither"},
     {"source_smtp,migrated\na@b,maybe\n", "map.csv:2: column migrated holds 'maybe'"},
     {"target_smtp\na@b\n", "map.csv:2: neither source_smtp nor source_dn is given"},
+    {"source_smtp,target_smtp\na@b,nobody\n", "map.csv:2: column target_smtp holds 'nobody', which is"},
+    {"source_smtp,target_smtp\na@b,\"c@d \"\n", "map.csv:2: column target_smtp holds 'c@d '"},
+    {"source_smtp,target_dn\na@b,cn=c\n", "map.csv:2: column target_dn holds 'cn=c', which is not a"},
+    {"source_dn,target_smtp\nxx,c@d\n", "map.csv:2: column source_dn holds 'xx'"},
+    {"source_smtp,target_smtp,display_name\na@b,c@d,\"C\nD\"\n", "map.csv:2: column display_name"},
     {"source_smtp\n\xff\n", "map.csv: the mapping file is not UTF-8 text"},
 };
 
