@@ -143,6 +143,8 @@ void cpuu_ost_mention(cpuu_job *job);
 /* ---- the modes ------------------------------------------------------------------------------- */
 
 /* Each sets job->status; a negative result carries the message for a person. */
+/* Whether this run is about the profile: -Profiles, -DefaultProfile, ..., or no selector at all. */
+bool cpuu_is_selected(const cpuu_settings *s, const cpuu_profile_root *root, const char *name);
 cpuu_rc cpuu_update_profile(cpuu_job *job, cpuu_error *err);
 cpuu_rc cpuu_undo_profile(cpuu_job *job, cpuu_error *err);
 cpuu_rc cpuu_cleanup_profile(cpuu_job *job, cpuu_error *err);

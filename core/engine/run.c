@@ -9,7 +9,7 @@
 
 /* ---- selection ------------------------------------------------------------------------------- */
 
-static bool is_selected(const cpuu_settings *s, const cpuu_profile_root *root, const char *name)
+bool cpuu_is_selected(const cpuu_settings *s, const cpuu_profile_root *root, const char *name)
 {
     if (cpuu_profile_name_is_temporary(name))
         return false;
@@ -180,7 +180,7 @@ static void each_profile(cpuu_engine *e, const char *hive, const cpuu_profile_ro
         cpuu_error err = CPUU_ERROR_INIT;
         cpuu_reg *reg = first;
         const char *name = root->names.items[i % n];
-        if (cpuu_profile_name_is_backup(name) != (i < n) || !is_selected(e->settings, root, name) ||
+        if (cpuu_profile_name_is_backup(name) != (i < n) || !cpuu_is_selected(e->settings, root, name) ||
             must_end(e))
             continue;
         /* Each profile sees the hive as the one before has left it. */

@@ -190,6 +190,36 @@ static void report_identities(cpuu_job *job)
               job->source_smtp, job->target_smtp);
 }
 
+static bool opens(const cpuu_profile *p, const cpuu_job *job)
+{
+    for (size_t i = 0; i < p->n_accounts; i++) {
+        const cpuu_account *a = &p->accounts[i];
+        if (a->smtp ? cpuu_caseeq(a->smtp, job->source_smtp)
+                    : a->legacy_dn && job->source_dn && cpuu_caseeq(a->legacy_dn, job->source_dn))
+            return true;
+    }
+    return false;
+}
+
+/* The guide warns of it: Outlook may configure such a profile anew, half updated, when it is opened. */
+static void warn_of_others(const cpuu_job *job)
+{
+    const cpuu_reg_names *names = &job->root->names;
+    for (size_t i = 0; i < names->count; i++) {
+        cpuu_error why = CPUU_ERROR_INIT;
+        cpuu_profile *p = NULL;
+        const char *name = names->items[i];
+        if (cpuu_profile_name_is_backup(name) || cpuu_is_selected(job->e->settings, job->root, name) ||
+            cpuu_profile_open(job->reg, job->root, name, &p, &why) != CPUU_OK)
+            continue;
+        if (opens(p, job))
+            cpuu_logf(job->e->log, CPUU_LV_WARNING, "Profile '%s' opens the same mailbox '%s' and is "
+                      "not updated in this run; Outlook may reconfigure it when it is opened. Update "
+                      "it, too.", name, job->source_smtp);
+        cpuu_profile_free(p);
+    }
+}
+
 /* ---- changing -------------------------------------------------------------------------------- */
 
 /* The switch is rehearsed before anything is written anywhere: a profile that cannot be switched must
@@ -357,6 +387,7 @@ cpuu_rc cpuu_update_profile(cpuu_job *job, cpuu_error *err)
     if (rc != CPUU_OK)
         return rc;
     report_identities(job);
+    warn_of_others(job);
     rc = cpuu_ost_look(job, account, err);
     return rc == CPUU_OK ? change(job, account, err) : rc;
 }

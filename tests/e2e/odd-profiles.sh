@@ -52,6 +52,17 @@ gives "a default that does not exist" 4 -DefaultProfile
 csv_is "a default that does not exist: CSV" Gone "4 0"
 check "a default that does not exist: as before" "it is not" as_before
 
+# ---- two profiles of one mailbox --------------------------------------------------------------------------
+profile "$WORK/second.reg" profile=Second
+hive "$WORK/alpha.reg" "$WORK/second.reg"
+gives "one of two profiles of a mailbox" 1 -Profiles Alpha
+logged "one of two profiles of a mailbox: said" Warning "Profile 'Second' opens the same mailbox"
+gives "one of two profiles of a mailbox: undo" 1 -UndoAll
+rm -f "$WORK/cpuu.log"
+gives "both profiles of a mailbox" 1
+check "both profiles of a mailbox: nothing to say" "the log warns" \
+    bash -c '! grep -aq "opens the same mailbox" "$0"' "$WORK/cpuu.log"
+
 # ---- what the log says of one that is left alone --------------------------------------------------------
 reg "[$key\\Profiles\\Empty]"
 hive "$WORK/more.reg"
