@@ -292,7 +292,7 @@ cpuu_rc cpuu_stage_switch(cpuu_job *job, const cpuu_account *account, cpuu_error
                 : account->ost_path && account->cached ? new_ost_path(job, account)
                                                        : NULL;
     cpuu_switch_options o = {.name_target_as_source = s->name_target_as_source,
-                             .disable_scp = !s->do_not_modify_exclude_scp, .ost_path = ost};
+                             .disable_scp = !cpuu_settings_keep_scp(s), .ost_path = ost};
     size_t from = job->edits.count;
     cpuu_rc rc = cpuu_profile_switch(job->profile, account, &source, &target, &o, &job->edits, err);
     cpuu_free(ost);

@@ -22,28 +22,54 @@ static cpuu_rc connect_if_needed(cpuu_job *job, bool profile_only, cpuu_error *e
     return rc;
 }
 
+/* ---- profiles made by an update ---------------------------------------------------------------- */
+
+/* "" when there is none. */
+static cpuu_rc backup_name(cpuu_job *job, cpuu_buf *out, cpuu_error *err)
+{
+    cpuu_rc rc = cpuu_journal_get(job->journal, "backup", out, err);
+    if (rc != CPUU_OK && rc != CPUU_E_NOTFOUND)
+        return rc;
+    return cpuu_buf_u8(out, 0) ? CPUU_OK : cpuu_nomem(err);
+}
+
+/* Takes the backup copy and temporary profiles (-LeaveTemporaryProfile) away. */
+static cpuu_rc remove_copies(cpuu_job *job, cpuu_error *err)
+{
+    cpuu_reg_names names = {0};
+    cpuu_buf backup;
+    cpuu_buf_init(&backup, 256);
+    cpuu_rc rc = backup_name(job, &backup, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_reg_keys(job->reg, job->root->key, &names, err);
+    for (size_t i = 0; rc == CPUU_OK && i < names.count; i++) {
+        const char *name = names.items[i];
+        if (!cpuu_profile_name_is_temporary(name) && !cpuu_caseeq(name, (const char *)backup.data))
+            continue;
+        char *key = cpuu_reg_join(job->root->key, name);
+        rc = key ? cpuu_edits_delete_key(&job->edits, key, CPUU_MARK_NONE, name) : cpuu_nomem(err);
+        cpuu_free(key);
+    }
+    cpuu_reg_names_free(&names);
+    cpuu_buf_free(&backup);
+    return rc;
+}
+
 /* ---- undo ------------------------------------------------------------------------------------ */
 
-/* Edits that bring the profile back, take the backup copy away and remove the marker. */
+/* Edits that bring the profile back, take its copies away and remove the marker. */
 static cpuu_rc stage_restore(cpuu_job *job, cpuu_error *err)
 {
-    cpuu_buf image, backup;
+    cpuu_buf image;
     cpuu_buf_init(&image, 64u << 20);
-    cpuu_buf_init(&backup, 256);
     cpuu_rc rc = cpuu_journal_get(job->journal, "image", &image, err);
     if (rc == CPUU_OK)
         rc = cpuu_profile_restore(job->reg, image.data, image.size, &job->edits, err);
-    if (rc == CPUU_OK && cpuu_journal_get(job->journal, "backup", &backup, err) == CPUU_OK &&
-        cpuu_buf_u8(&backup, 0)) {
-        char *key = cpuu_reg_join(job->root->key, (const char *)backup.data);
-        rc = key ? cpuu_edits_delete_key(&job->edits, key, CPUU_MARK_NONE, "backup copy")
-                 : cpuu_nomem(err);
-        cpuu_free(key);
-    }
+    if (rc == CPUU_OK)
+        rc = remove_copies(job, err);
     if (rc == CPUU_OK)
         rc = cpuu_marker_remove(job->reg, &job->edits, job->profile->key, err);
     cpuu_buf_free(&image);
-    cpuu_buf_free(&backup);
     return rc;
 }
 
@@ -166,41 +192,12 @@ cpuu_rc cpuu_undo_profile(cpuu_job *job, cpuu_error *err)
 
 /* ---- cleanup --------------------------------------------------------------------------------- */
 
-static bool is_ours(const cpuu_job *job, const char *name)
-{
-    if (cpuu_profile_name_is_temporary(name))
-        return true;
-    cpuu_buf backup;
-    cpuu_buf_init(&backup, 256);
-    bool same = cpuu_journal_get(job->journal, "backup", &backup, NULL) == CPUU_OK &&
-                cpuu_buf_u8(&backup, 0) && cpuu_caseeq((const char *)backup.data, name);
-    cpuu_buf_free(&backup);
-    return same;
-}
-
-/* Takes the backup copy and temporary profiles away. The marker stays: the profile is updated. */
-static cpuu_rc stage_cleanup(cpuu_job *job, cpuu_error *err)
-{
-    cpuu_reg_names names = {0};
-    cpuu_rc rc = cpuu_reg_keys(job->reg, job->root->key, &names, err);
-    for (size_t i = 0; rc == CPUU_OK && i < names.count; i++) {
-        if (!is_ours(job, names.items[i]))
-            continue;
-        char *key = cpuu_reg_join(job->root->key, names.items[i]);
-        rc = key ? cpuu_edits_delete_key(&job->edits, key, CPUU_MARK_NONE, names.items[i])
-                 : cpuu_nomem(err);
-        cpuu_free(key);
-    }
-    cpuu_reg_names_free(&names);
-    return rc;
-}
-
 cpuu_rc cpuu_finish_cleanup(cpuu_job *job, cpuu_error *err)
 {
     cpuu_work w = cpuu_job_work(job, NULL);
     cpuu_rc rc = cpuu_features_cleanup(&w, err);
     if (rc == CPUU_OK)
-        rc = stage_cleanup(job, err);
+        rc = remove_copies(job, err); /* the marker stays: the profile is updated */
     if (rc == CPUU_OK)
         rc = cpuu_reg_apply(job->reg, &job->edits, err);
     if (rc == CPUU_OK) {

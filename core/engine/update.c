@@ -229,7 +229,7 @@ static cpuu_rc rehearse(cpuu_job *job, const cpuu_account *account, cpuu_error *
     cpuu_identity source = {.smtp = job->source_smtp, .legacy_dn = job->source_dn};
     cpuu_identity target = {.smtp = job->target_smtp, .legacy_dn = job->target_dn,
                             .display_name = job->target_name};
-    cpuu_switch_options o = {.disable_scp = !job->e->settings->do_not_modify_exclude_scp};
+    cpuu_switch_options o = {.disable_scp = !cpuu_settings_keep_scp(job->e->settings)};
     cpuu_rc rc = cpuu_profile_switch(job->profile, account, &source, &target, &o, &job->edits, err);
     return rc == CPUU_OK ? cpuu_reg_check(job->reg, &job->edits, err) : rc;
 }

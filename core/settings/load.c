@@ -164,10 +164,16 @@ static cpuu_rc check_credentials(cpuu_settings *s, cpuu_error *err)
     return rc;
 }
 
-/* Ruling A39: honoured, but without effect where URLs are configured. */
+bool cpuu_settings_keep_scp(const cpuu_settings *s)
+{
+    return s->do_not_modify_exclude_scp &&
+           !(s->autodiscover_source_url && s->autodiscover_target_url);
+}
+
+/* Ruling A39: without effect where URLs are configured, and said so. */
 static cpuu_rc check_scp(cpuu_settings *s, cpuu_error *err)
 {
-    if (!s->do_not_modify_exclude_scp || !s->autodiscover_source_url || !s->autodiscover_target_url)
+    if (!s->do_not_modify_exclude_scp || cpuu_settings_keep_scp(s))
         return CPUU_OK;
     return cpuu_settings_note(
         s, CPUU_LV_INFO, err,

@@ -141,6 +141,8 @@ cpuu_rc cpuu_settings_check_features(cpuu_settings *s, const char *const *known_
 /* Makes an error about what a key of [Parameters] names a refusal of the setting: CPUU_E_USAGE, with
  * file, line and key in front of the message. Returns err->rc. */
 cpuu_rc cpuu_settings_refuse(const cpuu_settings *s, const char *key, cpuu_error *err);
+/* -DoNotModifyExcludeSCPLookup, which has no effect where both Autodiscover URLs are configured. */
+bool cpuu_settings_keep_scp(const cpuu_settings *s);
 void cpuu_settings_free(cpuu_settings *s);
 
 /*

@@ -33,6 +33,9 @@ back "BackupCopy=journal"
 make_ini </dev/null
 gives "-LeaveTemporaryProfile" 1 -LeaveTemporaryProfile
 check "-LeaveTemporaryProfile: one is left" "$(keys)" test "$(keys | grep -c 'CPUU_{')" -gt 0
+gives "undo takes the temporary profile away" 1 -UndoAll
+check "no temporary profile after undo" "$(keys)" test "$(keys | grep -c CPUU_)" = 0
+gives "-LeaveTemporaryProfile once more" 1 -LeaveTemporaryProfile
 gives "temporary profile is left alone" 0
 check "temporary profile is no row" "$(cat "$WORK/cpuu.csv")" bash -c '! grep -q "CPUU_{" "$0"' "$WORK/cpuu.csv"
 gives "cleanup takes it away" 1 -Cleanup

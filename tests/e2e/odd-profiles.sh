@@ -63,6 +63,17 @@ gives "both profiles of a mailbox" 1
 check "both profiles of a mailbox: nothing to say" "the log warns" \
     bash -c '! grep -aq "opens the same mailbox" "$0"' "$WORK/cpuu.log"
 
+# ---- the look-up in the directory -------------------------------------------------------------------------
+excluded() { reglookup "$HIVE" 2>/dev/null | grep -q 'AutoDiscover/ExcludeScpLookup,DWORD,0x00000001'; }
+hive "$WORK/alpha.reg"
+gives "-DoNotModifyExcludeSCPLookup" 1 -DoNotModifyExcludeSCPLookup
+check "-DoNotModifyExcludeSCPLookup: left alone" "it is switched off" eval '! excluded'
+settings Skip=All AutodiscoverSourceURL=https://old.example/a AutodiscoverTargetURL=https://new.example/a
+hive "$WORK/alpha.reg"
+gives "-DoNotModifyExcludeSCPLookup with both URLs" 1 -DoNotModifyExcludeSCPLookup
+check "-DoNotModifyExcludeSCPLookup with both URLs: no effect" "it is not switched off" excluded
+settings Skip=All
+
 # ---- what the log says of one that is left alone --------------------------------------------------------
 reg "[$key\\Profiles\\Empty]"
 hive "$WORK/more.reg"
