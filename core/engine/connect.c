@@ -218,12 +218,30 @@ cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_err
 /* Links whose people the target's address book is asked for. */
 #define WHO (CPUU_LINK_EX_DN | CPUU_LINK_SMTP | CPUU_LINK_SEARCH_KEY | CPUU_LINK_NAME)
 
+/* The guide (AskCredentials): when the source account may not log on to the target, the user is asked
+ * for another one; once a run. */
+static cpuu_rc discover_target(cpuu_job *job, cpuu_error *err)
+{
+    cpuu_engine *e = job->e;
+    cpuu_error why = CPUU_ERROR_INIT;
+    cpuu_rc rc = discover(job, true, job->target_smtp, &job->c.target_ad, err);
+    if (rc != CPUU_E_AUTH || err->detail != 401 || e->target_asked_again)
+        return rc;
+    e->target_asked_again = true;
+    cpuu_rc asked = cpuu_settings_ask_target(e->settings, &why);
+    if (asked == CPUU_E_STOP)
+        *err = why;
+    if (asked != CPUU_OK)
+        return err->rc;
+    return discover(job, true, job->target_smtp, &job->c.target_ad, err);
+}
+
 cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err)
 {
     cpuu_connection *c = &job->c;
     cpuu_rc rc = prepare(job, true, err);
     if (rc == CPUU_OK)
-        rc = discover(job, true, job->target_smtp, &c->target_ad, err);
+        rc = discover_target(job, err);
     if (rc == CPUU_OK)
         rc = check_dn(job, "target", job->e->mapping ? "mapping file" : "Switch Message",
                       c->target_ad.legacy_dn, job->target_dn, err);

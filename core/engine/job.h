@@ -27,6 +27,7 @@ typedef struct cpuu_engine { /* a run */
     cpuu_http *http;          /* NULL until the first request */
     cpuu_mail *leaving;       /* of the profile before, on its way out; NULL = none */
     bool source_credentials, target_credentials; /* already asked for */
+    bool target_asked_again; /* because the target refused the first ones */
     char *source_account_dn, *target_account_dn; /* of the authenticated accounts, when not the
                                                   * mailbox owners; in arena */
     cpuu_arena arena;

@@ -63,6 +63,29 @@ refused "a Switch Message alone names no host" 4 "11 0" 'TargetDomains'
 check "no request to the target" "there was one" test "$(lab_get stats | jq .target.requests)" = 0
 make_ini </dev/null
 
+# ---- a terminal: the target's account is asked for when the source's is refused there -------------------
+on_terminal() { # case, exit status, answers...
+    answered=$1 status=$2
+    shift 2
+    found=0
+    "$BUILD/cpuu-on-terminal" "$@" -- "$CPUU" --hive "$HIVE" -INI "$WORK/CPUU.ini" --state "$WORK/state" \
+        -Log "$WORK/cpuu.log" >"$WORK/out" 2>&1 || found=$?
+    check "$answered" "status $found instead of $status" test $found -eq "$status"
+}
+printf 'AskCredentials=1\nSkip=All\n' | make_ini
+sed -i /CredentialsFile/d "$WORK/CPUU.ini"
+on_terminal "AskCredentials: both accounts" 1 alice@source.test alice-source alice@target.test alice-target
+gives "AskCredentials: undo" 1 -UndoAll
+unchanged "AskCredentials"
+on_terminal "AskCredentials: wrong for the target, asked once" 4 alice@source.test alice-source \
+    alice@target.test alice-source
+unchanged "AskCredentials: wrong for the target"
+echo AskSourceCredentialsOnly=1 >>"$WORK/CPUU.ini"
+on_terminal "AskSourceCredentialsOnly: asked once" 4 alice@source.test alice-source
+unchanged "AskSourceCredentialsOnly"
+check "AskCredentials: no password is shown" "it is" bash -c '! grep -aq "alice-source" "$0/out" "$0/cpuu.log"' "$WORK"
+make_ini </dev/null
+
 # ---- Autodiscover answers for another mailbox ----------------------------------------------------------
 sed -i "s,^AutodiscoverSourceURL=.*,AutodiscoverSourceURL=$source_url/nowhere.xml," "$WORK/CPUU.ini"
 refused "wrong Autodiscover URL" 4 "11 0" 'Cannot get an Autodiscover response for the user'
