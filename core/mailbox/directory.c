@@ -7,6 +7,8 @@
  * seen to compare a part of the DN only. A person counts as found when an address of the entry is
  * exactly the one that was asked for; who is asked for by name, when the display name is exactly
  * that.
+ *
+ * A kind of request that the server refuses costs only those whom no other kind answered for.
  */
 #include "mailbox/mapihttp/nspi.h"
 #include "mailbox/pool.h"
@@ -41,6 +43,7 @@ typedef struct wanted {
     cpuu_person *person;
     uint32_t mid;
     bool unclear; /* the address is a part of others: which of them is to be asked */
+    bool answered; /* so that "not found" is known, not guessed */
 } wanted;
 
 struct cpuu_directory {
@@ -59,6 +62,7 @@ struct cpuu_directory {
     size_t n_chosen;
     phase phase;
     unsigned rebinds;
+    cpuu_error refused; /* the first request that the server would not answer */
 };
 
 static void step(cpuu_directory *d);
@@ -364,19 +368,30 @@ static bool ask_names(cpuu_directory *d)
     return true;
 }
 
+static void add_match(cpuu_directory *d, cpuu_value *any, size_t who, const char *key)
+{
+    any[d->n_chosen] = (cpuu_value){TAG_ANR, (uint32_t)strlen(key), (const uint8_t *)key};
+    d->chosen[d->n_chosen++] = who;
+}
+
 /* A server takes an address for a part of longer ones: ResolveNames says "ambiguous" although
- * somebody has exactly that one. GetMatches brings all of them ([MS-OXNSPI] 3.1.4.1.10). */
+ * somebody has exactly that one. GetMatches brings all of them ([MS-OXNSPI] 3.1.4.1.10). It also
+ * serves where there is no ResolveNames. */
 static bool ask_matches(cpuu_directory *d)
 {
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
     cpuu_value any[MATCHES_PER_REQUEST];
-    for (size_t i = 0; i < d->n_all && d->n_chosen < MATCHES_PER_REQUEST; i++) {
+    for (size_t i = 0; i < d->n_all && d->n_chosen + 2 <= MATCHES_PER_REQUEST; i++) {
         wanted *w = &d->all[i];
         if (!w->unclear || w->person->found)
             continue;
         w->unclear = false;
-        any[d->n_chosen] = (cpuu_value){TAG_ANR, (uint32_t)strlen(w->key), (const uint8_t *)w->key};
-        d->chosen[d->n_chosen++] = i;
+        add_match(d, any, i, w->key);
+        const char *alias = w->key[0] == '/' ? as_alias(w) : NULL;
+        if (alias)
+            add_match(d, any, i, alias);
+        else if (w->key[0] == '/')
+            d->mail->fatal = CPUU_E_NOMEM;
     }
     if (d->n_chosen == 0)
         return false;
@@ -422,6 +437,20 @@ static bool ask_mids(cpuu_directory *d)
     return true;
 }
 
+/* Nobody is said to be unknown who was not asked about. */
+static void finish(cpuu_directory *d)
+{
+    for (size_t i = 0; i < d->n_all; i++) {
+        const wanted *w = &d->all[i];
+        if (w->answered || w->person->found || w->op->rc < 0)
+            continue;
+        w->op->error = d->refused;
+        w->op->rc = d->refused.rc < 0 ? d->refused.rc : CPUU_E_FAILED;
+    }
+    d->n_all = 0;
+    d->phase = IDLE;
+}
+
 /* The next request, or the end. */
 static void step(cpuu_directory *d)
 {
@@ -435,10 +464,8 @@ static void step(cpuu_directory *d)
         bind(d);
         return;
     }
-    if (ask_names(d) || ask_matches(d) || ask_rows(d) || ask_mids(d))
-        return;
-    d->n_all = 0;
-    d->phase = IDLE;
+    if (!ask_names(d) && !ask_matches(d) && !ask_rows(d) && !ask_mids(d))
+        finish(d);
 }
 
 static bool understand(cpuu_directory *d, const cpuu_call *call, cpuu_error *err)
@@ -464,7 +491,30 @@ static bool understand(cpuu_directory *d, const cpuu_call *call, cpuu_error *err
                                : true;
     if (!ok)
         cpuu_fail(err, CPUU_E_FORMAT, "address book: the answer does not fit the question");
+    for (size_t i = 0; ok && i < d->n_chosen; i++) {
+        wanted *w = &d->all[d->chosen[i]];
+        w->answered = w->answered || d->phase != MAPPING || !w->mid;
+    }
     return ok;
+}
+
+/* This server does not answer such a request: it is not sent again, and who is left is asked about
+ * in the other ways. */
+static void other_way(cpuu_directory *d, const cpuu_error *err)
+{
+    if (d->refused.rc >= 0)
+        d->refused = *err;
+    if (d->phase == RESOLVING) {
+        for (size_t i = d->chosen[0]; i < d->n_all; i++)
+            d->all[i].unclear = !d->all[i].person->found;
+        d->next_name = d->n_all;
+    } else if (d->phase == MAPPING) {
+        d->next_dn = d->n_all;
+    } else if (d->phase == READING) {
+        for (size_t i = 0; i < d->n_chosen; i++)
+            d->all[d->chosen[i]].mid = 0;
+    }
+    step(d);
 }
 
 /* Keys of the request under way are asked again. */
@@ -485,20 +535,21 @@ static void done(cpuu_call *call)
     } else if (call->rc >= 0) {
         if (understand(d, call, &err))
             step(d);
+        else if (d->phase != BINDING && !d->mail->fatal)
+            other_way(d, &err);
         else
             fail_all(d, &err);
-        return;
     } else if (call->rc == CPUU_E_STOP || call->rc == CPUU_E_NOMEM) {
         d->mail->fatal = call->rc;
         fail_all(d, &err);
-    } else if (d->phase == MATCHING && call->rc != CPUU_E_AUTH) {
-        step(d); /* a second chance that the server does not give */
-    } else if (d->phase != BINDING && call->rc != CPUU_E_AUTH && d->rebinds < MAX_REBINDS) {
+    } else if (d->phase == BINDING || call->rc == CPUU_E_AUTH) {
+        fail_all(d, &err);
+    } else if (d->phase != MATCHING && d->rebinds < MAX_REBINDS) {
         d->rebinds++;
         back_up(d);
         step(d);
     } else {
-        fail_all(d, &err);
+        other_way(d, &err);
     }
 }
 
@@ -542,6 +593,7 @@ void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n)
 {
     d->n_all = d->next_name = d->next_dn = 0;
     d->rebinds = 0;
+    d->refused = (cpuu_error)CPUU_ERROR_INIT;
     for (size_t i = 0; i < n; i++)
         if (!add_keys(d, ops[i])) {
             cpuu_error err = CPUU_ERROR_INIT;

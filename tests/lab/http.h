@@ -41,7 +41,7 @@ typedef struct lab_twist {
 void lab_mapihttp(const lab_request *q, const lab_twist *t, lab_response *r);
 /* One request of the address book; false: the body is malformed. out: after StatusCode. */
 bool lab_nspi(lab_context *ctx, const char *type, const uint8_t *body, size_t size, cpuu_buf *out);
-bool lab_nspi_type(const char *type);
+bool lab_nspi_type(const lab_org *o, const char *type);
 void lab_org_url(const lab_org *o, char *out, size_t size); /* "https://host:port" */
 void lab_contexts_free(lab_org *o);
 

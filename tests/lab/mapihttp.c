@@ -433,13 +433,14 @@ static const char *missing_header(const lab_request *q)
     return NULL;
 }
 
-static bool known_type(const char *type, bool nspi)
+static bool known_type(const lab_org *o, const char *type, bool nspi)
 {
     static const char *const mailbox[] = {"Connect", "Execute", "Disconnect", "NotificationWait"};
     if (cpuu_caseeq(type, "PING"))
         return true;
     if (nspi)
-        return cpuu_caseeq(type, "Bind") || cpuu_caseeq(type, "Unbind") || lab_nspi_type(type);
+        return cpuu_caseeq(type, "Bind") || cpuu_caseeq(type, "Unbind") ||
+               lab_nspi_type(o, type);
     for (size_t i = 0; i < 4; i++)
         if (cpuu_caseeq(type, mailbox[i]))
             return true;
@@ -461,7 +462,7 @@ static int precheck(const lab_request *q, bool nspi, const char **what)
         *what = "Content-Type";
         return RC_HEADER;
     }
-    if (!known_type(q->header(q->from, "X-RequestType"), nspi)) {
+    if (!known_type(q->org, q->header(q->from, "X-RequestType"), nspi)) {
         *what = "unknown X-RequestType";
         return RC_TYPE;
     }

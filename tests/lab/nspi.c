@@ -588,11 +588,11 @@ static const struct {
     {"GetProps", get_props}, {"GetMatches", get_matches},
 };
 
-bool lab_nspi_type(const char *type)
+bool lab_nspi_type(const lab_org *o, const char *type)
 {
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
         if (cpuu_caseeq(calls[i].type, type))
-            return true;
+            return !(o->without >> i & 1);
     return false;
 }
 

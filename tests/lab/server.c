@@ -239,6 +239,7 @@ static bool set_fault(lab_org *o, const json_t *j)
     const json_t *unknown = json_object_get(j, "unknown");
     const json_t *crashing = json_object_get(j, "crashing");
     const json_t *whole_reads = json_object_get(j, "whole_reads");
+    const json_t *without = json_object_get(j, "without");
     if (action && !known_action(action))
         return false;
     if (delay)
@@ -255,6 +256,8 @@ static bool set_fault(lab_org *o, const json_t *j)
         o->crashing = json_is_true(crashing);
     if (whole_reads)
         o->whole_reads = json_is_true(whole_reads);
+    if (without)
+        o->without = (uint8_t)json_integer_value(without);
     if (!action)
         return true;
     o->fault = (lab_fault){.at = at ? (uint32_t)json_integer_value(at) : 1,

@@ -1179,6 +1179,50 @@ START_TEST(an_old_dn_is_found_as_an_alias)
 }
 END_TEST
 
+/* A server that lacks a kind of request: 1 DNToMId, 2 ResolveNames, 4 QueryRows, 16 GetMatches. Who
+ * it was about is found in the other ways, and nobody is "not found" who was not asked about. */
+START_TEST(a_kind_of_request_the_address_book_lacks_is_made_up_for)
+{
+    static account a, old;
+    static const struct {
+        uint8_t without;
+        bool dn, alias, smtp, none;
+    } cases[] = {{1, 1, 1, 1, 1}, {2, 1, 1, 1, 1},  {4, 1, 1, 1, 1},  {16, 1, 1, 1, 1},
+                 {3, 1, 1, 1, 1}, {18, 1, 1, 0, 0}, {19, 0, 0, 0, 0}, {22, 0, 1, 0, 0}};
+    account_of(&a, "target", "alice");
+    account_of(&old, "source", "bob");
+    lab_org *o = lab_find_org(model, "target");
+    lab_user *bob = lab_find_user(o, "bob");
+    char alias[400];
+    snprintf(alias, sizeof(alias), "X500:%s", old.user->dn);
+    LAB_GROW(bob->proxies, bob->proxies_cap, bob->n_proxies);
+    bob->proxies[bob->n_proxies++] = lab_strdup(alias);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cpuu_directory *d;
+        const char *keys[] = {a.user->dn, old.user->dn, "bob@target.test", "nobody@nowhere.test"};
+        bool known[] = {cases[i].dn, cases[i].alias, cases[i].smtp, cases[i].none};
+        bool there[] = {true, cases[i].without < 18, true, false};
+        cpuu_person p[4];
+        cpuu_mail_op op[4];
+        ck_assert_int_eq(cpuu_mail_directory(mail, &a.endpoint, &d, &err), CPUU_OK);
+        for (size_t k = 0; k < 4; k++)
+            op[k] = (cpuu_mail_op){.verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = &keys[k],
+                                   .n_keys = 1, .people = &p[k]};
+        o->without = cases[i].without;
+        ck_assert_int_eq(cpuu_mail_run(mail, op, 4, &err), CPUU_OK);
+        for (size_t k = 0; k < 4; k++) {
+            ck_assert_msg((op[k].rc == CPUU_OK) == known[k], "without %u: %s: %s",
+                          cases[i].without, keys[k], op[k].error.text);
+            ck_assert_msg((cases[i].without == 3 && k == 0) || /* servers differ */
+                              p[k].found == (known[k] && there[k]), "without %u: %s", cases[i].without,
+                          keys[k]);
+            cpuu_mail_op_clear(&op[k]);
+        }
+    }
+    o->without = 0;
+}
+END_TEST
+
 START_TEST(a_read_only_mailbox_is_not_written_to)
 {
     static account a;
@@ -2037,6 +2081,7 @@ int main(void)
         people_are_found_by_exact_addresses_only,
         an_address_that_begins_another_is_found,
         an_old_dn_is_found_as_an_alias,
+        a_kind_of_request_the_address_book_lacks_is_made_up_for,
         a_read_only_mailbox_is_not_written_to,
         rows_are_handed_over_one_by_one_and_can_be_stopped,
         reads_survive_a_lost_context_an_overflow_and_a_closed_connection,
