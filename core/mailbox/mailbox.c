@@ -420,15 +420,19 @@ static void open_result(cpuu_mailbox *box)
                       "%s: the server does not tell the ids of the special folders", box->name);
 }
 
+bool cpuu_box_own_replica(cpuu_mailbox *box, uint64_t id)
+{
+    return !box->info.is_public && (uint16_t)id == box->replid &&
+           cpuu_ids_learn(&box->ids, box->replid, box->replguid);
+}
+
 static void open_finish(cpuu_unit *u, cpuu_lane *lane, const cpuu_rop_reply *reply)
 {
     (void)lane;
     (void)reply;
     cpuu_mailbox *box = u->box;
     box->known = true;
-    /* Where LongTermIdFromId told nothing, the logon has ([MS-OXCSTOR] 2.2.1.1.3). */
-    if (!box->info.is_public)
-        cpuu_ids_learn(&box->ids, box->replid, box->replguid);
+    cpuu_box_own_replica(box, box->replid);
     open_result(box);
     if (box->rc == CPUU_OK)
         cpuu_ahead_begin(box);

@@ -247,23 +247,26 @@ static void unit_again(cpuu_lane *lane, cpuu_unit *u, bool progress)
     cpuu_unit_fail(u, &err, changed);
 }
 
-/* Units with all their answers go on; those without go back to the queue, in their order. */
+/* Units with all their answers go on; those without go back to the queue, in their order. The server
+ * stopped at the first of them: the others have not had a try. */
 static void finish_units(cpuu_lane *lane, const cpuu_call *call, bool short_answer)
 {
     cpuu_batch *b = &lane->batch;
-    size_t n = b->n_units;
+    size_t n = b->n_units, first = n;
     bool progress = false;
     for (size_t i = 0; i < n; i++) {
         cpuu_unit *u = b->units[i];
-        if (u->left)
+        if (u->left) {
+            first = first < n ? first : i;
             continue;
+        }
         progress = true;
         b->units[i] = NULL;
         u->cls->finish(u, lane, &call->replies[0]);
     }
     for (size_t i = n; i > 0; i--)
         if (b->units[i - 1])
-            unit_again(lane, b->units[i - 1], progress);
+            unit_again(lane, b->units[i - 1], progress || i - 1 != first);
     b->n_units = 0;
     if (short_answer) {
         lane->leaked += b->n_slots;

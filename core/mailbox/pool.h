@@ -325,6 +325,9 @@ void cpuu_names_start(cpuu_work *w);
 /* The Logon of a lane was answered. False: it failed for good (box->error). */
 bool cpuu_box_logon_answer(cpuu_mailbox *box, cpuu_lane *lane, const cpuu_rop_answer *a,
                            bool *again);
+/* Where LongTermIdFromId tells nothing, the logon has, for ids of the mailbox's own replica
+ * ([MS-OXCSTOR] 2.2.1.1.3). False: the id is of another. */
+bool cpuu_box_own_replica(cpuu_mailbox *box, uint64_t id);
 void cpuu_box_logon_fill(const cpuu_mailbox *box, cpuu_buf *b, uint8_t slot);
 
 /* FID of a folder that the logon itself tells; false for the others. */

@@ -913,17 +913,27 @@ static void replica_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
     (void)step;
     cpuu_read_row *row = &u->work->rows[u->row];
     uint64_t id = u->index ? row->mid : row->fid;
-    if (a->code)
+    if (a->code && !cpuu_box_own_replica(u->box, id))
         row_code(row, a->code);
+    else if (a->code)
+        return;
     else if (!cpuu_ids_learn(&u->box->ids, (uint16_t)id, a->long_term_id))
         row->rc = CPUU_E_NOTFOUND;
+}
+
+static void replica_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
+{
+    const cpuu_read_row *row = &u->work->rows[u->row];
+    if (!cpuu_other_way_may_help(err->rc) ||
+        !cpuu_box_own_replica(u->box, u->index ? row->mid : row->fid))
+        object_fail(u, err, maybe_done);
 }
 
 static const cpuu_unit_class replica_class = {.name = "replica",
                                               .fill = replica_fill,
                                               .answer = replica_answer,
                                               .finish = finish_only,
-                                              .fail = object_fail};
+                                              .fail = replica_fail};
 
 static bool queue_replica(cpuu_work *w, size_t row, size_t index)
 {

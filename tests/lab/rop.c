@@ -260,6 +260,12 @@ static uint32_t run_all(lab_rop *x)
         uint32_t request_start = x->in.pos;
         size_t response_start = x->out->size;
         x->too_small = x->packed = false;
+        if (x->org->stopping && x->in.data[request_start] == x->org->unknown) {
+            cpuu_buf_u8(x->out, x->org->unknown);
+            cpuu_buf_u8(x->out, x->in.size - request_start > 2 ? x->in.data[request_start + 2] : 0);
+            cpuu_buf_u32(x->out, EC_NOT_SUPPORTED);
+            return EC_SUCCESS;
+        }
         /* A ROP starts only when a small answer is sure to fit, so that no write is lost. */
         if (rop_left(x) >= 64 || x->in.data[x->in.pos] == 0x01)
             run_one(x);
@@ -436,6 +442,8 @@ static uint32_t execute_payload(lab_rop *x, uint32_t flags, uint32_t max_out, cp
     x->dry = true;
     while (cpuu_reader_left(&x->in)) {
         last = x->in.pos;
+        if (x->org->stopping && x->in.data[last] == x->org->unknown)
+            break;
         if (!run_one(x))
             return EC_RPC_FORMAT;
     }

@@ -1749,13 +1749,14 @@ START_TEST(a_rop_the_server_does_not_know_costs_only_what_needs_it)
     account_of(&a, "source", "alice");
     lab_org *o = lab_find_org(model, "source");
     lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
-    for (size_t i = 0; i < 2 * sizeof(unknown); i++) {
+    for (size_t i = 0; i < 3 * sizeof(unknown); i++) {
         cpuu_mail_op ops[N_AHEAD];
         questions(ops, NULL);
         cpuu_mail_open open = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn,
                                .smtp = a.user->smtp, .ahead = ops, .n_ahead = N_AHEAD};
-        o->unknown = unknown[i / 2];
-        o->crashing = i % 2;
+        o->unknown = unknown[i / 3];
+        o->crashing = i % 3 == 1;
+        o->stopping = i % 3 == 2;
         ops[0].filter = "IPM.Microsoft.WunderBar";
         ck_assert_int_eq(cpuu_mail_open_all(mail, &open, 1, &err), CPUU_OK);
         ck_assert_msg(open.rc == CPUU_OK, "%02x: %s", o->unknown, open.error.text);
@@ -1770,7 +1771,7 @@ START_TEST(a_rop_the_server_does_not_know_costs_only_what_needs_it)
         ck_assert_uint_eq(ops[0].rows.count, count_messages(views, true));
         clear_all(ops, N_AHEAD);
     }
-    o->unknown = o->crashing = 0;
+    o->unknown = o->crashing = o->stopping = 0;
 }
 END_TEST
 
