@@ -166,7 +166,8 @@ static void object_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
 
 /* ---- a value by stream ----------------------------------------------------------------------- */
 
-enum { WHAT_OPEN = 1, WHAT_STREAM, WHAT_READ, WHAT_PROPS, WHAT_LIST, WHAT_TABLE, WHAT_ROWS };
+enum { WHAT_OPEN = 1, WHAT_STREAM, WHAT_READ, WHAT_PROPS, WHAT_LIST, WHAT_TABLE, WHAT_ROWS,
+       WHAT_REPLICA };
 
 /* What a request may ask for, answers of others beside it: a server was seen that refuses a ReadStream
  * whose bytes do not all fit, as [MS-OXCROPS] 3.1.5.1.2 has it of any ROP. */
@@ -576,6 +577,18 @@ static uint8_t table_rop(const cpuu_work *w, uint8_t *flags)
     }
 }
 
+/* A table that is read beside the opening, on a context of its own, may come before the answer that
+ * tells what replica numbers stand for: it asks about its folder's. */
+static void ask_replica(cpuu_unit *u, const cpuu_lane *lane, cpuu_batch *b)
+{
+    const cpuu_mailbox *box = u->box;
+    if (box->known || box->plain || lane->logged_on || cpuu_ids_guid(&box->ids, u->work->fid))
+        return;
+    cpuu_rop_long_term_id_from_id(&b->body, 0, u->work->fid);
+    cpuu_batch_step(b, u, CPUU_ROP_LONG_TERM_ID_FROM_ID, 0, WHAT_REPLICA, NULL, 0);
+    b->expected += 30;
+}
+
 static uint8_t table_open(cpuu_unit *u, cpuu_batch *b)
 {
     cpuu_work *w = u->work;
@@ -625,6 +638,7 @@ static void table_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
         w->n_rows = 0;
         w->scanned = 0;
     }
+    ask_replica(u, lane, b);
     uint8_t table = held ? cpuu_batch_slot(b, w->held_table) : table_open(u, b);
     uint32_t room = w->row_bytes ? b->share : b->fresh_share;
     uint32_t count = room ? room / guess_row(w) : MAX_ROWS;
@@ -778,6 +792,11 @@ static void table_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
 {
     (void)lane;
     cpuu_work *w = u->work;
+    if (step->what == WHAT_REPLICA) {
+        if (a->code == 0)
+            cpuu_ids_learn(&w->box->ids, (uint16_t)w->fid, a->long_term_id);
+        return;
+    }
     if (step->rop == CPUU_ROP_RESTRICT && a->code) /* however it says that it does not do that */
         w->unfiltered = true;
     else if (w->unfiltered && step->what == WHAT_ROWS)

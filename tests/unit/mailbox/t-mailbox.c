@@ -1716,6 +1716,149 @@ START_TEST(nothing_read_before_a_write_is_given_after_it)
 }
 END_TEST
 
+/* Rows of a long table are shown as they come, and all of them again in the end. */
+typedef struct glance {
+    size_t rows, executes_at_first;
+} glance;
+
+static cpuu_rc take_a_glance(void *user, const cpuu_mail_row *row)
+{
+    glance *g = user;
+    ck_assert_uint_eq(row->n_values, 3);
+    if (g->rows++ == 0)
+        g->executes_at_first = executes("source");
+    return CPUU_OK;
+}
+
+START_TEST(a_long_table_read_ahead_is_shown_as_it_comes)
+{
+    enum { N = 3000 };
+    static account a;
+    account_of(&a, "source", "alice");
+    lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
+    size_t all = count_messages(views, true) + N;
+    add_long_rows(views, N);
+    glance g = {0};
+    cpuu_mail_op ahead[N_AHEAD], asked[N_AHEAD];
+    questions(ahead, NULL);
+    ahead[0].tags = (const uint32_t[]){T_SUBJECT, T_WLINK, T_BLOB};
+    ahead[0].on_row = take_a_glance;
+    ahead[0].user = &g;
+    cpuu_mail_open o = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn, .smtp = a.user->smtp,
+                        .ahead = ahead, .n_ahead = 1};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, &o, 1, &err), CPUU_OK);
+    ck_assert_int_eq(cpuu_http_drive(http, &err), CPUU_OK);
+    ck_assert_uint_lt(g.executes_at_first, executes("source"));
+    ck_assert_uint_gt(g.rows, all);
+    uint64_t before = executes("source");
+    questions(asked, o.box);
+    asked[0].tags = ahead[0].tags;
+    run_ok(asked, 1);
+    ck_assert_uint_eq(executes("source"), before);
+    ck_assert_uint_eq(asked[0].rows.count, all);
+    clear_all(asked, 1);
+}
+END_TEST
+
+/* ---- several contexts ------------------------------------------------------------------------------
+ */
+
+static uint64_t connects(const char *org)
+{
+    return lab_find_org(model, org)->stats.connects;
+}
+
+static void add_folders(lab_store *store, unsigned n)
+{
+    char name[60];
+    pthread_mutex_lock(&model->lock);
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "one of very many folders in this mailbox, number %05u", i);
+        ck_assert_ptr_nonnull(lab_folder_new(store->ipm, name, "IPF.Note", 1));
+    }
+    pthread_mutex_unlock(&model->lock);
+}
+
+/* A mailbox with many folders, opened with two contexts. */
+static cpuu_mailbox *open_with_two(account *a, cpuu_mail_op ahead[N_AHEAD])
+{
+    account_of(a, "target", "alice");
+    add_folders(a->user->store, 2500);
+    questions(ahead, NULL);
+    cpuu_mail_open o = {.endpoint = &a->endpoint, .mailbox_dn = a->user->dn, .smtp = a->user->smtp,
+                        .writable = true, .contexts = 2, .ahead = ahead, .n_ahead = N_AHEAD};
+    ck_assert_int_eq(cpuu_mail_open_all(mail, &o, 1, &err), CPUU_OK);
+    ck_assert_msg(o.rc == CPUU_OK, "%s", o.error.text);
+    return o.box;
+}
+
+START_TEST(the_tree_of_folders_is_read_beside_the_rest)
+{
+    static account a;
+    cpuu_mail_op ops[N_AHEAD];
+    cpuu_mailbox *box = open_with_two(&a, ops);
+    questions(ops, box);
+    run_ok(ops, N_AHEAD);
+    ck_assert_int_eq(cpuu_http_drive(http, &err), CPUU_OK);
+    ck_assert_uint_eq(connects("target"), 2);
+    ck_assert_uint_eq(ops[0].rows.count,
+                      count_messages(lab_folder_by_role(a.user->store, "commonviews"), true));
+    ck_assert_uint_eq(ops[1].rows.count, count_folders(a.user->store, a.user->store->root));
+    for (size_t i = 0; i < ops[1].rows.count; i++)
+        ck_assert_uint_eq(ops[1].rows.items[i].id.size, 46);
+    clear_all(ops, N_AHEAD);
+}
+END_TEST
+
+/* One context is in the middle of a table when the other has nothing left but writes. */
+START_TEST(what_one_context_reads_does_not_hide_writes_from_the_other)
+{
+    static account a;
+    cpuu_mail_op ops[N_AHEAD];
+    cpuu_mailbox *box = open_with_two(&a, ops);
+    lab_folder *views = lab_folder_by_role(a.user->store, "commonviews");
+    size_t n = count_messages(views, true);
+    fresh f;
+    fresh_init(&f, 1, "beside");
+    cpuu_mail_op create = {.verb = CPUU_MAIL_CREATE, .box = box, .what = CPUU_HIDDEN,
+                           .role = CPUU_ROLE_COMMON_VIEWS, .set = f.set, .n_set = 3};
+    run_ok(&create, 1);
+    ck_assert_uint_eq(count_messages(views, true), n + 1);
+    cpuu_mail_op_clear(&create);
+}
+END_TEST
+
+START_TEST(a_context_connected_early_is_taken_by_who_comes)
+{
+    static account alice, bob;
+    account_of(&alice, "source", "alice");
+    account_of(&bob, "source", "bob");
+    for (unsigned failing = 0; failing < 2; failing++)
+        for (unsigned wait = 0; wait < 2; wait++) {
+            cpuu_mail *m;
+            ck_assert_int_eq(cpuu_mail_new(http, NULL, NULL, &m, &err), CPUU_OK);
+            uint64_t before = connects("source");
+            if (failing)
+                fault("source", "close", "Connect", 1, 2);
+            cpuu_mail_spare(m, &alice.endpoint, 2);
+            if (wait)
+                ck_assert_int_eq(cpuu_http_drive(http, &err), CPUU_OK);
+            cpuu_mail_open o[2] = {
+                {.endpoint = &alice.endpoint, .mailbox_dn = bob.user->dn, .smtp = bob.user->smtp},
+                {.endpoint = &alice.endpoint, .mailbox_dn = alice.user->dn,
+                 .smtp = alice.user->smtp}};
+            ck_assert_int_eq(cpuu_mail_open_all(m, o, 2, &err), CPUU_OK);
+            ck_assert_msg(o[0].rc == CPUU_OK, "%s", o[0].error.text);
+            ck_assert_msg(o[1].rc == CPUU_OK, "%s", o[1].error.text);
+            if (!failing)
+                ck_assert_uint_eq(connects("source") - before, 2);
+            fault("source", "", "", 1, 0);
+            cpuu_mail_spare(m, &alice.endpoint, 2); /* nobody comes */
+            cpuu_mail_free(m);
+        }
+}
+END_TEST
+
 START_TEST(an_opening_survives_what_happens_to_what_rides_along)
 {
     static const char *const actions[] = {"lose-context", "too-small", "close-after", "503"};
@@ -1727,7 +1870,8 @@ START_TEST(an_opening_survives_what_happens_to_what_rides_along)
             cpuu_mail_op ops[N_AHEAD];
             questions(ops, NULL);
             cpuu_mail_open o = {.endpoint = &a.endpoint, .mailbox_dn = a.user->dn,
-                                .smtp = a.user->smtp, .ahead = ops, .n_ahead = N_AHEAD};
+                                .smtp = a.user->smtp, .contexts = 1 + (unsigned)_i,
+                                .ahead = ops, .n_ahead = N_AHEAD};
             fault("source", actions[i], "Execute", at, 1);
             ck_assert_int_eq(cpuu_mail_open_all(mail, &o, 1, &err), CPUU_OK);
             ck_assert_msg(o.rc == CPUU_OK, "%s at %u: %s", actions[i], at, o.error.text);
@@ -1889,8 +2033,10 @@ static bool everything(account *a, account *b)
                            {.endpoint = &b->endpoint,
                             .mailbox_dn = b->user->dn,
                             .smtp = b->user->smtp,
+                            .contexts = 2,
                             .writable = true}};
     cpuu_directory *d = NULL;
+    cpuu_mail_spare(m, &a->endpoint, 1);
     cpuu_mail_ahead(m, o, 1);
     bool good = cpuu_mail_open_all(m, o, 2, &e) == CPUU_OK && o[0].rc == CPUU_OK &&
                 o[1].rc == CPUU_OK && cpuu_mail_directory(m, &a->endpoint, &d, &e) == CPUU_OK;
@@ -2095,7 +2241,10 @@ int main(void)
         what_is_read_ahead_is_what_would_be_read_and_costs_no_trip,
         a_guess_is_taken_over_or_is_as_if_it_had_not_been_made,
         nothing_read_before_a_write_is_given_after_it,
-        an_opening_survives_what_happens_to_what_rides_along,
+        a_long_table_read_ahead_is_shown_as_it_comes,
+        the_tree_of_folders_is_read_beside_the_rest,
+        what_one_context_reads_does_not_hide_writes_from_the_other,
+        a_context_connected_early_is_taken_by_who_comes,
         a_rop_the_server_does_not_know_costs_only_what_needs_it,
         taking_leave_is_not_waited_for,
         farewells_are_answered_meanwhile,
@@ -2109,6 +2258,7 @@ int main(void)
             tcase_add_test(t, tests[i]);
         tcase_add_loop_test(t, large_values_go_and_come_by_stream, 0, 2);
         tcase_add_test(t, large_values_are_packed_where_the_server_takes_that);
+        tcase_add_loop_test(t, an_opening_survives_what_happens_to_what_rides_along, 0, 2);
         if (!independent) {
             tcase_add_test(t, every_allocation_may_fail);
             tcase_add_test(t, a_profile_costs_few_sequential_round_trips);
