@@ -128,4 +128,25 @@ settings Skip=All
 gives "a folder of hives that is not there" 17 --hives "$WORK/nowhere"
 logged "a folder of hives that is not there: said" Error "nowhere': No such file"
 
+# ---- a cleanup that is stopped -----------------------------------------------------------------------------
+settings Skip=All
+for i in $(seq 1 12); do profile "$WORK/many$i.reg" profile="P$i"; done
+hive "$WORK"/many*.reg
+gives "twelve profiles" 1
+rm -f "$WORK/cpuu.log"
+"$CPUU" --hive "$HIVE" -INI "$WORK/CPUU.ini" --state "$WORK/state" -Log "$WORK/cpuu.log" -Cleanup \
+    >"$WORK/out" 2>&1 &
+cleaner=$!
+until grep -aqs PROFILE_CLEANUP_OK "$WORK/cpuu.log" || ! kill -0 $cleaner 2>/dev/null; do sleep 0.01; done
+kill -INT $cleaner 2>/dev/null
+mask=0
+wait $cleaner || mask=$?
+rows() { awk -F'\t' -v c="$1" '$2 == c' "$WORK/cpuu.csv" | wc -l; }
+check "a stopped cleanup: exit mask" "it is $mask instead of 9" test $mask -eq 9
+check "a stopped cleanup: some are cleaned" "none" test "$(rows 14)" -ge 1
+check "a stopped cleanup: the others are said to be left" "$(rows 14) and $(rows 16)" \
+    test $(($(rows 14) + $(rows 16))) -eq 12
+gives "a stopped cleanup goes on" 1 -Cleanup
+check "a stopped cleanup goes on: nothing is left" "$(ls "$WORK/state")" test -z "$(ls "$WORK/state")"
+
 finish
