@@ -282,15 +282,29 @@ static cpuu_rc start_afresh(cpuu_job *job, cpuu_error *err)
     return cpuu_job_reload(job, err);
 }
 
+/* Without its journal nothing can be done with a profile. One that is damaged may be the only way
+ * back; any other reason has changed nothing yet. */
+static cpuu_rc fail_without_journal(cpuu_job *job, cpuu_error *err)
+{
+    cpuu_wrap(err, "cannot open the journal of the profile");
+    if (job->e->settings->mode == CPUU_MODE_CLEANUP)
+        return cpuu_job_fail(job, CPUU_PROFILE_CLEANUP_FAILED, CPUU_EXIT_GLOBAL_ERR, err);
+    bool undo = job->e->settings->mode == CPUU_MODE_UNDO || err->rc == CPUU_E_FORMAT;
+    return cpuu_job_fail(job, undo ? CPUU_PROFILE_RESTORE_FAILED : CPUU_PROFILE_FAILED_TO_CREATE_BACKUP,
+                         CPUU_EXIT_SWITCH_ERR, err);
+}
+
 cpuu_rc cpuu_recover_profile(cpuu_job *job, cpuu_error *err)
 {
     cpuu_rc rc = cpuu_job_open_journal(job, false, err);
     if (rc == CPUU_E_NOTFOUND)
         return CPUU_OK;
-    cpuu_journal_state state = rc == CPUU_OK ? cpuu_journal_get_state(job->journal) : CPUU_J_NONE;
-    if (rc == CPUU_OK && state == CPUU_J_COMMITTED)
+    if (rc != CPUU_OK)
+        return fail_without_journal(job, err);
+    cpuu_journal_state state = cpuu_journal_get_state(job->journal);
+    if (state == CPUU_J_COMMITTED)
         return CPUU_OK;
-    if (rc == CPUU_OK && state == CPUU_J_NONE) { /* nothing was begun: at most a note of who died */
+    if (state == CPUU_J_NONE) { /* nothing was begun: at most a note of who died */
         if (job->e->settings->dry_run)
             cpuu_journal_close(job->journal);
         else
@@ -299,7 +313,7 @@ cpuu_rc cpuu_recover_profile(cpuu_job *job, cpuu_error *err)
         return rc == CPUU_OK ? rc : cpuu_job_fail(job, CPUU_PROFILE_RESTORE_FAILED,
                                                   CPUU_EXIT_SWITCH_ERR, err);
     }
-    if (rc == CPUU_OK && job->e->settings->dry_run)
+    if (job->e->settings->dry_run)
         rc = cpuu_fail(err, CPUU_E_BUSY, "an earlier run was interrupted and has to be brought to an "
                        "end first; run without --dry-run");
     if (rc == CPUU_OK)

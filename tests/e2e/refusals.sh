@@ -136,6 +136,12 @@ cp -p "$WORK/good.hive" "$HIVE"
 rm -rf "$WORK/state"
 echo blocked >"$WORK/state"
 gives "state folder that is a file" 4
+csv_is "state folder that is a file: CSV" Outlook "9 0"
+says "state folder that is a file: reason" 'cannot open the journal of the profile: the state folder .* is not a folder'
+gives "state folder that is a file: undo" 4 -UndoAll
+csv_is "state folder that is a file: undo: CSV" Outlook "13 0"
+gives "state folder that is a file: cleanup" 16 -Cleanup
+csv_is "state folder that is a file: cleanup: CSV" Outlook "15 0"
 check "state folder that is a file: hive" "changed" cmp -s "$HIVE" "$WORK/good.hive"
 rm "$WORK/state"
 [ "$(command id -u)" = 0 ] && command -v setpriv >/dev/null &&
