@@ -134,6 +134,13 @@ static void trace(const lookup *l, const char *url, const char *why)
               l->smtp, url, why);
 }
 
+/* Who was refused: whoever reads it must know which credentials to correct. */
+static const char *caller(const lookup *l)
+{
+    const cpuu_credentials *c = l->query->credentials;
+    return c && c->user ? c->user : "the logged-in user (no User is set for this side)";
+}
+
 static cpuu_rc fail_request(lookup *l, const char *url, const cpuu_http_request *req)
 {
     char words[512];
@@ -144,7 +151,8 @@ static cpuu_rc fail_request(lookup *l, const char *url, const cpuu_http_request 
     if (req->rc < 0)
         *l->err = req->error;
     else
-        cpuu_fail(l->err, rc, "Autodiscover for '%s' at %s: %s", l->smtp, url, words);
+        cpuu_fail(l->err, rc, "Autodiscover for '%s' at %s%s%s: %s", l->smtp, url,
+                  rc == CPUU_E_AUTH ? " as " : "", rc == CPUU_E_AUTH ? caller(l) : "", words);
     l->err->detail = req->status;
     return rc;
 }

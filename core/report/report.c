@@ -23,6 +23,7 @@ struct cpuu_report {
     cpuu_json *json; /* NULL when not asked for */
     cpuu_buf csv;
     cpuu_buf summary;
+    cpuu_buf features, idle; /* of the current profile: lines; names that had nothing to do */
     unsigned mask;
     bool aborted;    /* the run itself could not start or broke off */
     bool lists_only; /* a mode that shows something and writes nothing */
@@ -151,6 +152,8 @@ cpuu_rc cpuu_report_open(const cpuu_settings *s, cpuu_report **out, cpuu_error *
         s->mode != CPUU_MODE_UPDATE && s->mode != CPUU_MODE_UNDO && s->mode != CPUU_MODE_CLEANUP;
     cpuu_buf_init(&r->csv, MAX_TEXT);
     cpuu_buf_init(&r->summary, MAX_TEXT);
+    cpuu_buf_init(&r->features, MAX_TEXT);
+    cpuu_buf_init(&r->idle, MAX_TEXT);
     cpuu_terminal_init(&r->terminal, s);
     if (gethostname(r->host, sizeof(r->host) - 1) != 0)
         snprintf(r->host, sizeof(r->host), "localhost");
@@ -178,15 +181,16 @@ static void add_text(cpuu_buf *b, const char *text)
     cpuu_buf_add(b, text, strlen(text));
 }
 
-__attribute__((format(printf, 2, 3))) static void summarise(cpuu_report *r, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void add_line(cpuu_buf *b, const char *fmt, ...)
 {
     char line[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
-    add_text(&r->summary, line);
+    add_text(b, line);
 }
+#define summarise(r, ...) add_line(&(r)->summary, __VA_ARGS__)
 
 /* Without memory for a name the report is not what it should be, and the exit mask says so. */
 static void replace(cpuu_report *r, char **slot, const char *text)
@@ -203,6 +207,8 @@ void cpuu_report_profile_begin(cpuu_report *r, const char *hive, const char *pro
     replace(r, &r->hive, hive);
     replace(r, &r->profile, profile);
     r->previous = previous;
+    cpuu_buf_reset(&r->features);
+    cpuu_buf_reset(&r->idle);
     cpuu_json_profile_begin(r->json, hive, profile, previous);
     cpuu_logf(&r->log, CPUU_LV_TRACE, "profile '%s'%s%s", profile, hive ? " of " : "",
               hive ? hive : "");
@@ -232,6 +238,16 @@ static void csv_line(cpuu_report *r, const char *profile, cpuu_status status)
     add_text(&r->csv, codes);
 }
 
+/* What the features did stands below the profile's line; those that had nothing to do share one. */
+static void summarise_features(cpuu_report *r)
+{
+    cpuu_buf_add(&r->summary, r->features.data, r->features.size);
+    if (r->idle.size)
+        summarise(r, "    %-18s %.*s\n", "nothing to do", (int)r->idle.size,
+                  (const char *)r->idle.data);
+    r->summary.failed |= r->features.failed || r->idle.failed;
+}
+
 void cpuu_report_profile_end(cpuu_report *r, cpuu_status status, const char *message)
 {
     const char *profile = r->profile ? r->profile : "?";
@@ -246,6 +262,7 @@ void cpuu_report_profile_end(cpuu_report *r, cpuu_status status, const char *mes
         return; /* no profile of the user's, and nobody has asked for it */
     summarise(r, "Profile '%s': %s\n", profile,
               would ? "This was a dry run, nothing was written." : cpuu_status_text(status));
+    summarise_features(r);
     r->mask |= cpuu_status_exit(status);
     r->profiles++;
     r->would_be_done += would;
@@ -260,18 +277,36 @@ void cpuu_report_feature_begin(cpuu_report *r, const char *feature)
     cpuu_logf(&r->log, CPUU_LV_TRACE, "feature %s", feature);
 }
 
+/* One more name for the line of those that had nothing to do; it is broken where a terminal ends. */
+static void add_idle(cpuu_report *r, const char *feature)
+{
+    size_t column = 23 + r->idle.size;
+    for (size_t i = r->idle.size; i-- > 0;) {
+        if (r->idle.data[i] == '\n') {
+            column = r->idle.size - i - 1;
+            break;
+        }
+    }
+    const bool full = column + strlen(feature) + 3 > 80;
+    add_line(&r->idle, "%s%*s%s", !r->idle.size ? "" : full ? ",\n" : ", ",
+             r->idle.size && full ? 23 : 0, "", feature);
+}
+
 void cpuu_report_feature_end(cpuu_report *r, cpuu_feature_state state, const char *message)
 {
     const char *feature = r->feature ? r->feature : "?";
     bool has = message && *message;
     cpuu_json_feature_end(r->json, state, message);
-    cpuu_logf(&r->log, state == CPUU_FEATURE_FAILED ? CPUU_LV_WARNING : CPUU_LV_TRACE,
-              "feature %s: %s%s%s", feature, cpuu_feature_state_word(state), has ? ": " : "",
+    /* Why it failed has been said where it happened. */
+    cpuu_logf(&r->log, CPUU_LV_TRACE, "feature %s: %s%s%s", feature, cpuu_feature_state_word(state), has ? ": " : "",
               has ? message : "");
-    if (state != CPUU_FEATURE_SKIPPED && state != CPUU_FEATURE_NOTHING)
-        summarise(r, "    %-18s %s; links rewritten %u, kept %u, dropped %u%s%s\n", feature,
-                  cpuu_feature_state_word(state), r->links[CPUU_REWRITTEN], r->links[CPUU_KEPT],
-                  r->links[CPUU_DROPPED], has ? ": " : "", has ? message : "");
+    if (state == CPUU_FEATURE_NOTHING)
+        add_idle(r, feature);
+    else if (state != CPUU_FEATURE_SKIPPED)
+        add_line(&r->features, "    %-18s %s; links rewritten %u, kept %u, dropped %u%s%s\n",
+                 feature, cpuu_feature_state_word(state), r->links[CPUU_REWRITTEN],
+                 r->links[CPUU_KEPT], r->links[CPUU_DROPPED], has ? ": " : "",
+                 has ? message : "");
     replace(r, &r->feature, NULL);
 }
 
@@ -315,6 +350,11 @@ void cpuu_report_conflict(cpuu_report *r, const char *where, const char *what)
 void cpuu_report_progress(cpuu_report *r, const char *what, uint32_t done, uint32_t total)
 {
     cpuu_terminal_progress(&r->terminal, what, done, total);
+}
+
+int cpuu_report_log_fd(const cpuu_report *r)
+{
+    return r->fd;
 }
 
 void cpuu_report_add_exit(cpuu_report *r, unsigned bits)
@@ -404,13 +444,15 @@ static void summarise_totals(cpuu_report *r)
                   r->all_links[CPUU_REWRITTEN], r->all_links[CPUU_KEPT],
                   r->all_links[CPUU_DROPPED]);
     if (r->changes)
-        summarise(r, "%s: %u, %u of them by inference (see the documentation).\n",
+        summarise(r, "%s: %u, %u of them inferred (a dry run marks each).\n",
                   r->settings->dry_run ? "Values that would be changed" : "Values changed",
                   r->changes, r->inferred);
     if (r->conflicts)
         summarise(r, "Changed by somebody else since, and left as it is: %u.\n", r->conflicts);
-    if (ended(r, CPUU_PROFILE_MODIFYING_FAILED, CPUU_PROFILE_RESTORE_FAILED) || r->aborted)
-        summarise(r, "The log says what went wrong and what can be done.\n");
+    if (r->fd >= 0 &&
+        (ended(r, CPUU_PROFILE_MODIFYING_FAILED, CPUU_PROFILE_RESTORE_FAILED) || r->aborted))
+        summarise(r, "The log '%s' says what went wrong and what can be done.\n",
+                  r->place.log);
 }
 
 static void log_summary(cpuu_report *r)
@@ -451,6 +493,8 @@ static void free_report(cpuu_report *r)
     cpuu_log_place_free(&r->place);
     cpuu_buf_free(&r->csv);
     cpuu_buf_free(&r->summary);
+    cpuu_buf_free(&r->features);
+    cpuu_buf_free(&r->idle);
     cpuu_free(r->profile);
     cpuu_free(r->hive);
     cpuu_free(r->feature);

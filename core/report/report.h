@@ -97,9 +97,12 @@ void cpuu_report_change(cpuu_report *r, const char *where, const char *name, con
                         const char *after, char mark);
 /* What somebody else changed since, and therefore stays. */
 void cpuu_report_conflict(cpuu_report *r, const char *where, const char *what);
-/* Progress of long work; total 0 = unknown. Shown on a terminal only, at most a few times a second.
- */
+/* Progress of long work; total 0 = unknown, done 0 as well = a step begins. Shown on a terminal only,
+ * numbers at most a few times a second. */
 void cpuu_report_progress(cpuu_report *r, const char *what, uint32_t done, uint32_t total);
+
+/* The open log file, -1 = none; for last words. */
+int cpuu_report_log_fd(const cpuu_report *r);
 
 void cpuu_report_add_exit(cpuu_report *r, unsigned bits);
 /* Writes CSV and JSON, moves logs to their remote place, prints the summary and, on POSIX, the full

@@ -90,13 +90,15 @@ static const struct {
     {"own", "it is in the user's own mailbox"},
     {"migrated", "its owner has moved"},
     {"not-migrated", "its owner has not moved"},
-    {"unknown", "nobody is known by that identity"},
+    {"unknown", "what it is at the target is not known"},
     {"missing", "there is no such folder or item at the target"},
-    {"no-access", "a mailbox of its owner cannot be opened"},
+    {"no-access", "what it leads into cannot be opened"},
     {"ambiguous", "several fit"},
     {"local", "it is local data"},
     {"unreadable", "it is damaged and is carried along as it is"},
     {"excluded", "its kind is not processed"},
+    {"public", "it is in the public folders"},
+    {"at-target", "it names what the target has"},
 };
 
 static const char *const states[] = {"unknown", "ok", "nothing", "partly", "failed", "skipped"};

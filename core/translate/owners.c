@@ -89,6 +89,10 @@ static cpuu_rc complete(cpuu_translate *t, cpuu_directory *directory, bool targe
     for (size_t i = 0; rc == CPUU_OK && i < q.n; i++) {
         cpuu_owner *w = &t->owners[q.who[i]];
         const cpuu_person *p = &q.answers[i];
+        if (!target_side && !p->found)
+            w->why = CPUU_WHY_UNKNOWN;
+        if (!target_side && p->ambiguous)
+            w->why = CPUU_WHY_AMBIGUOUS;
         if (!p->found || p->ambiguous)
             continue;
         const char **dn = target_side ? &w->target_dn : &w->dn;
@@ -180,7 +184,7 @@ static void settle_at_target(cpuu_owner *w)
 {
     w->target_dn = w->dn;
     w->target_smtp = w->smtp;
-    settle(w, CPUU_WHERE_AT_TARGET, CPUU_WHY_MIGRATED);
+    settle(w, CPUU_WHERE_AT_TARGET, CPUU_WHY_AT_TARGET);
 }
 
 static bool is_target_of_another(const cpuu_translate *t, const cpuu_owner *w)

@@ -264,7 +264,7 @@ static decision about_person(const cpuu_subject *p)
     case CPUU_WHERE_MOVED:
         return (decision){CPUU_REWRITTEN, p->own ? CPUU_WHY_OWN : CPUU_WHY_MIGRATED};
     case CPUU_WHERE_AT_TARGET:
-        return (decision){CPUU_ALREADY, CPUU_WHY_MIGRATED};
+        return (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET};
     case CPUU_WHERE_NOT_MOVED:
         return (decision){CPUU_KEPT, CPUU_WHY_NOT_MIGRATED};
     case CPUU_WHERE_AMBIGUOUS:
@@ -289,7 +289,7 @@ static decision put_ab(cpuu_translate *t, const cpuu_eid *eid, cpuu_buf *out)
          * list, which every organisation has. */
         bool global = eid->u.ab.dn.size == 0 ||
                       (eid->u.ab.dn.size == 1 && eid->u.ab.dn.data[0] == '/');
-        return global ? (decision){CPUU_ALREADY, CPUU_WHY_OWN}
+        return global ? (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET}
                       : (decision){CPUU_DROPPED, CPUU_WHY_UNKNOWN};
     }
     const cpuu_subject *p = person_of_dn(t, eid->u.ab.dn, NULL);
@@ -299,18 +299,23 @@ static decision put_ab(cpuu_translate *t, const cpuu_eid *eid, cpuu_buf *out)
     return d;
 }
 
+static uint32_t why_rewritten(const cpuu_owner *w)
+{
+    return w->own ? CPUU_WHY_OWN : w->is_public ? CPUU_WHY_PUBLIC : CPUU_WHY_MIGRATED;
+}
+
 static decision put_store(cpuu_translate *t, const cpuu_eid *eid, cpuu_buf *out)
 {
     cpuu_blob dn = {NULL, 0};
     cpuu_eid_store_dn(eid, &dn);
     if (is_target_store(t, clean_text(t, dn), store_smtp(t, eid)))
-        return (decision){CPUU_ALREADY, CPUU_WHY_MIGRATED};
+        return (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET};
     int i = owner_of_store(t, eid);
     if (i < 0)
         return unreadable;
     const cpuu_owner *w = &t->owners[i];
     if (w->where == CPUU_WHERE_AT_TARGET)
-        return (decision){CPUU_ALREADY, CPUU_WHY_MIGRATED};
+        return (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET};
     if (w->where != CPUU_WHERE_MOVED)
         return (decision){CPUU_KEPT, w->why};
     if (!w->target_dn || !w->target_smtp)
@@ -318,7 +323,7 @@ static decision put_store(cpuu_translate *t, const cpuu_eid *eid, cpuu_buf *out)
     /* The server field holds an SMTP address or guid@domain since Exchange 2013 (observed). */
     cpuu_eid_build_store(out, w->target_smtp, w->target_dn, w->target_smtp,
                          eid->u.store.wrapped_type);
-    return (decision){CPUU_REWRITTEN, w->own ? CPUU_WHY_OWN : CPUU_WHY_MIGRATED};
+    return (decision){CPUU_REWRITTEN, why_rewritten(w)};
 }
 
 static decision put_public_store(const cpuu_translate *t, cpuu_buf *out)
@@ -330,7 +335,7 @@ static decision put_public_store(const cpuu_translate *t, cpuu_buf *out)
     if (!eid.size)
         return (decision){CPUU_KEPT, CPUU_WHY_UNKNOWN};
     cpuu_buf_add(out, eid.data, eid.size);
-    return (decision){CPUU_REWRITTEN, CPUU_WHY_MIGRATED};
+    return (decision){CPUU_REWRITTEN, why_rewritten(w)};
 }
 
 static decision missing_folder(const cpuu_owner *w, cpuu_folder_match m)
@@ -352,7 +357,7 @@ static decision put_mapped_folder(const cpuu_owner *w, cpuu_blob in, cpuu_buf *o
     if (m != CPUU_MATCH_FOUND)
         return missing_folder(w, m);
     cpuu_buf_add(out, f->eid.data, f->eid.size);
-    return (decision){CPUU_REWRITTEN, w->own ? CPUU_WHY_OWN : CPUU_WHY_MIGRATED};
+    return (decision){CPUU_REWRITTEN, why_rewritten(w)};
 }
 
 /* A folder of some mailbox nobody has seen inside. When all owners of this set that stayed closed did so
@@ -379,11 +384,11 @@ static decision put_folder(const cpuu_translate *t, const cpuu_eid *eid, cpuu_bl
         const cpuu_owner *w = &t->owners[i];
         if (w->is_public && w->folders_ok && cpuu_folder_find(&w->target_folders, in) &&
             !cpuu_folder_find(&w->source_folders, in))
-            return (decision){CPUU_ALREADY, CPUU_WHY_MIGRATED};
+            return (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET};
         return put_mapped_folder(w, in, out);
     }
     if (cpuu_facts_owner_by_guid(t, eid->provider, true) >= 0)
-        return (decision){CPUU_ALREADY, CPUU_WHY_MIGRATED};
+        return (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET};
     return (decision){CPUU_KEPT, why_closed(t)};
 }
 
@@ -404,7 +409,7 @@ static decision put_leaf(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
     case CPUU_EID_STORE_OTHER:
         return (decision){CPUU_ALREADY, CPUU_WHY_LOCAL};
     case CPUU_EID_ONEOFF: /* an address written out in full needs no directory */
-        return (decision){CPUU_ALREADY, CPUU_WHY_UNKNOWN};
+        return (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET};
     case CPUU_EID_EPHEMERAL:
         return (decision){CPUU_DROPPED, CPUU_WHY_UNREADABLE};
     case CPUU_EID_UNKNOWN: /* another provider's: a PST folder, an add-in's store */
@@ -490,7 +495,7 @@ static decision foreign_source_key(const cpuu_translate *t, cpuu_blob in)
         closed |= !w->folders_ok;
         for (size_t k = 0; w->folders_ok && k < w->target_folders.count; k++)
             if (has_source_key(&w->target_folders, k, in))
-                return (decision){CPUU_ALREADY, CPUU_WHY_MIGRATED};
+                return (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET};
     }
     return (decision){CPUU_KEPT, closed ? CPUU_WHY_NO_ACCESS : CPUU_WHY_UNKNOWN};
 }
@@ -533,7 +538,7 @@ static decision put_record_key(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
     int i = cpuu_facts_owner_by_guid(t, in.data, false);
     if (i < 0)
         return cpuu_facts_owner_by_guid(t, in.data, true) >= 0
-                   ? (decision){CPUU_ALREADY, CPUU_WHY_MIGRATED}
+                   ? (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET}
                    : (decision){CPUU_KEPT, CPUU_WHY_UNKNOWN};
     const cpuu_owner *w = &t->owners[i];
     if (w->where != CPUU_WHERE_MOVED)
@@ -541,7 +546,7 @@ static decision put_record_key(cpuu_translate *t, cpuu_blob in, cpuu_buf *out)
     if (!w->target)
         return (decision){CPUU_KEPT, CPUU_WHY_NO_ACCESS};
     cpuu_buf_add(out, cpuu_mailbox_get_info(w->target)->mailbox_guid, 16);
-    return (decision){CPUU_REWRITTEN, w->own ? CPUU_WHY_OWN : CPUU_WHY_MIGRATED};
+    return (decision){CPUU_REWRITTEN, why_rewritten(w)};
 }
 
 /* The 8-byte id of a folder in a rule: always one of the user's own mailbox. */
@@ -612,7 +617,7 @@ static cpuu_rc decide(cpuu_translate *t, cpuu_link *l, cpuu_error *err)
         d = unreadable;
     } else if (d.outcome == CPUU_REWRITTEN && out.size == l->in.size &&
                memcmp(out.data, l->in.data, out.size) == 0) {
-        d.outcome = CPUU_ALREADY;
+        d = (decision){CPUU_ALREADY, CPUU_WHY_AT_TARGET};
     } else if (d.outcome == CPUU_REWRITTEN) {
         l->out.data = cpuu_arena_dup(&t->answers, out.data, out.size);
         l->out.size = (uint32_t)out.size;
@@ -883,6 +888,8 @@ static const char *describe_eid(cpuu_translate *t, bool target_side, cpuu_blob i
         cpuu_eid_store_dn(&eid, &dn);
     }
     const char *text = dn.size ? clean_text(t, dn) : NULL;
+    if (!text && eid.kind == CPUU_EID_UNKNOWN)
+        return "entry of a PST or another provider";
     return text ? text : cpuu_eid_kind_name(eid.kind);
 }
 

@@ -442,7 +442,7 @@ static cpuu_rc decide_members(job *j, const holder *h, const cm_members *m, cons
         else
             kit_decide_as(j->host, j->run, one->outcome, one->reason, title,
                           one->message.size ? "a contact of the source mailbox"
-                                            : "a contact in no mailbox",
+                                            : "a contact outside the mailboxes",
                           one->rewrite ? "its copy in the target mailbox" : NULL);
     }
     return CPUU_OK;

@@ -95,7 +95,7 @@ uint32_t cm_messages_find(cm_messages *source, cm_messages *target, cpuu_blob id
 {
     const cm_message key = {.id = id};
     bool ambiguous = false;
-    *reason = CPUU_WHY_MIGRATED;
+    *reason = CPUU_WHY_AT_TARGET;
     if (of_mailbox(target, id))
         return CPUU_ALREADY;
     sort(source, by_id);

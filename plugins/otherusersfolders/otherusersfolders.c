@@ -22,14 +22,28 @@ static const cpuu_query reads[] = {
 
 #define MAX_VALUE (1u << 20)
 
-static void settle(const cpuu_host *host, cpuu_run *run, const cpuu_link *l, cpuu_blob *name,
-                   bool *changed)
+/* Old and new Outlook keep the same names, each in a value of its own: to a person that is one link. */
+static bool is_first(const kit_links *l, uint32_t at)
+{
+    const cpuu_blob a = l->items[at].in;
+    for (uint32_t i = 0; i < at; i++) {
+        const cpuu_blob b = l->items[i].in;
+        if (a.size == b.size && memcmp(a.data, b.data, a.size) == 0)
+            return false;
+    }
+    return true;
+}
+
+static void settle(const cpuu_host *host, cpuu_run *run, const kit_links *all, uint32_t at,
+                   cpuu_blob *name, bool *changed)
 {
     char title[256];
+    const cpuu_link *l = &all->items[at];
     cpuu_value v = kit_blob_value(tags[NAMES], l->in);
     if (l->in.size == 0)
         return;
-    kit_decide(host, run, l, kit_text(&v, title, sizeof(title)));
+    if (is_first(all, at))
+        kit_decide(host, run, l, kit_text(&v, title, sizeof(title)));
     if (l->outcome == CPUU_REWRITTEN) {
         *name = l->out;
         *changed = true;
@@ -83,7 +97,7 @@ static cpuu_rc update_section(const cpuu_host *host, cpuu_run *run, const cpuu_r
         rc = kit_translate(host, run, l.items, l.count);
     for (uint32_t c = 0, at = 0; rc == CPUU_OK && c < N_COLUMNS; c++)
         for (uint32_t i = 0; i < lists[c].count; i++)
-            settle(host, run, &l.items[at++], &lists[c].items[i], &changed[c]);
+            settle(host, run, &l, at++, &lists[c].items[i], &changed[c]);
     if (rc == CPUU_OK)
         rc = save(host, run, row, lists, changed);
     kit_links_free(&l);

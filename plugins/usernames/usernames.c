@@ -142,26 +142,26 @@ static void pst_default(const cpuu_row *row, char *out, size_t size)
  */
 
 static void report(const cpuu_host *host, cpuu_run *run, const cpuu_row *row, enum column c,
-                   uint32_t reason, const char *what)
+                   const char *what)
 {
     char name[MAX_TEXT];
     if (*kit_text(&row->values[c], name, sizeof(name)))
-        kit_decide_as(host, run, CPUU_ALREADY, reason, what, name, name);
+        kit_decide_as(host, run, CPUU_ALREADY, CPUU_WHY_LOCAL, what, name, name);
 }
 
 static cpuu_rc keep_name(const cpuu_host *host, cpuu_run *run, names *n, const cpuu_row *row)
 {
     char name[MAX_TEXT], usual[MAX_TEXT];
     if (is_named(n, row))
-        report(host, run, row, NAME, CPUU_WHY_OWN, "name of a mailbox");
+        report(host, run, row, NAME, "name of a mailbox");
     if (is_kind(row, uid_public)) {
         for (int c = FAVORITES; c <= ALL_PUBLIC_A; c++)
-            report(host, run, row, (enum column)c, CPUU_WHY_OWN, "name of a public folder");
+            report(host, run, row, (enum column)c, "name of a public folder");
     }
     if (is_kind(row, uid_pst)) {
         pst_default(row, usual, sizeof(usual));
         if (strcmp(kit_text(&row->values[NAME], name, sizeof(name)), usual) != 0)
-            report(host, run, row, NAME, CPUU_WHY_LOCAL, "name of a PST");
+            report(host, run, row, NAME, "name of a PST");
     }
     return CPUU_OK;
 }

@@ -48,6 +48,7 @@ CONTENT=$WORK/content.conf
     share "of bob by address" "$(store_eid bob@source.test '' 0c)" eid:bob:@calendar
     share "of carol" store:carol eid:carol:@calendar
     share "of dave" store:dave eid:dave:@calendar
+    share "of nobody" "$(store_eid nobody@source.test '' 0c)" "$zoe_folder"
 } >"$CONTENT"
 shares() { # SUBJECT of the target: "store folder called"
     jq -r --arg s "$1" '.target.mailboxes.alice[].associated // [] | .[].properties | select(.["0E1D001F"] == $s)
@@ -89,6 +90,8 @@ says "moved: the source mailbox could be read, too" "of bob at the source: Bobs 
 link_is "of bob" "rewritten migrated"
 link_is "of carol" "kept not-migrated"
 link_is "of dave" "kept no-access"
+link_is "of nobody" "kept unknown"
+says "nobody: there is no such mailbox" "of nobody at the source: closed (-5)"
 check "mailboxes of colleagues are only read" "they differ" \
     test "$(jq -S '.target.mailboxes.bob' "$WORK/mail.start")" = "$(jq -S '.target.mailboxes.bob' "$WORK/mail.updated")"
 check "the source is only read" "it differs" cmp -s "$WORK/source.start" "$WORK/source.updated"

@@ -226,13 +226,15 @@ typedef struct cpuu_result {
 #define CPUU_WHY_OWN          1u /* the user's own mailbox */
 #define CPUU_WHY_MIGRATED     2u /* the owner has moved */
 #define CPUU_WHY_NOT_MIGRATED 3u
-#define CPUU_WHY_UNKNOWN      4u /* nobody is known by that identity */
+#define CPUU_WHY_UNKNOWN      4u /* what it is at the target is not known */
 #define CPUU_WHY_MISSING      5u /* no such folder or item at the target */
-#define CPUU_WHY_NO_ACCESS    6u /* a mailbox of the owner could not be opened */
+#define CPUU_WHY_NO_ACCESS    6u /* the mailbox or public folders it leads into stayed closed */
 #define CPUU_WHY_AMBIGUOUS    7u
 #define CPUU_WHY_LOCAL        8u  /* PST or other local data: never touched */
 #define CPUU_WHY_UNREADABLE   9u  /* damaged: carried through byte for byte */
 #define CPUU_WHY_EXCLUDED     10u /* a kind that is not processed by rule */
+#define CPUU_WHY_PUBLIC       11u /* public folders of both organisations */
+#define CPUU_WHY_AT_TARGET    12u /* names what is at the target, or everywhere, already */
 
 typedef struct cpuu_link {
     uint32_t size;

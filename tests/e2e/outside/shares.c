@@ -128,11 +128,13 @@ static int find(const work *w, const cpuu_value *subject, cpuu_row *out)
 
 static void decide(work *w, const share *s)
 {
+    /* A folder alone does not tell whose it is; when its mailbox stayed closed, the store does. */
+    const cpuu_link *says = s->store->outcome == CPUU_KEPT ? s->store : s->folder;
     cpuu_decision d;
     memset(&d, 0, sizeof(d));
     d.size = sizeof(d);
-    d.outcome = s->folder->outcome;
-    d.reason = s->folder->reason;
+    d.outcome = says->outcome;
+    d.reason = says->reason;
     d.title = s->title;
     d.before = s->folder->in_text;
     d.after = s->folder->out_text;

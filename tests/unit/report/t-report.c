@@ -159,7 +159,9 @@ START_TEST(words_for_links_and_marks)
     ck_assert_str_eq(cpuu_reason_word(CPUU_WHY_OWN), "own");
     ck_assert_str_eq(cpuu_reason_word(CPUU_WHY_NO_ACCESS), "no-access");
     ck_assert_str_eq(cpuu_reason_word(CPUU_WHY_EXCLUDED), "excluded");
-    ck_assert_str_eq(cpuu_reason_word(11), "unknown-reason");
+    ck_assert_str_eq(cpuu_reason_word(CPUU_WHY_PUBLIC), "public");
+    ck_assert_str_eq(cpuu_reason_word(CPUU_WHY_AT_TARGET), "at-target");
+    ck_assert_str_eq(cpuu_reason_word(13), "unknown-reason");
     ck_assert_str_eq(cpuu_feature_state_word(CPUU_FEATURE_PARTLY), "partly");
     ck_assert_str_eq(cpuu_mark_word('I'), "inferred");
     ck_assert_str_eq(cpuu_mark_word('D'), "documented");
@@ -211,6 +213,13 @@ static void play(cpuu_report *r)
     cpuu_report_link(r, CPUU_KEPT, CPUU_WHY_NOT_MIGRATED, "Bob\xc3\xbc", "b", NULL);
     cpuu_report_change(r, "Navigation", "Bob", "1", NULL, 'I');
     cpuu_report_feature_end(r, CPUU_FEATURE_PARTLY, NULL);
+    cpuu_report_feature_begin(r, "Tasks");
+    cpuu_report_feature_end(r, CPUU_FEATURE_NOTHING, NULL);
+    cpuu_report_feature_begin(r, "Notes");
+    cpuu_report_link(r, CPUU_ALREADY, CPUU_WHY_AT_TARGET, "There", "z", "z");
+    cpuu_report_feature_end(r, CPUU_FEATURE_NOTHING, NULL);
+    cpuu_report_feature_begin(r, "Rules");
+    cpuu_report_feature_end(r, CPUU_FEATURE_SKIPPED, NULL);
     cpuu_report_conflict(r, "folder", "item");
     cpuu_report_profile_end(r, CPUU_PROFILE_MODIFYING_OK, NULL);
     cpuu_report_profile_begin(r, NULL, "Second", CPUU_PROFILE_ALREADY_UPDATED);
@@ -506,8 +515,11 @@ START_TEST(the_terminal)
     ck_assert_ptr_null(strstr(shown, "hives 2/3"));
     ck_assert_ptr_nonnull(strstr(shown, "warning: folder was changed by somebody else since"));
     ck_assert_ptr_nonnull(strstr(shown, "Profile 'Second': The profile cannot be updated"));
-    ck_assert_ptr_nonnull(
-        strstr(shown, "    Calendar           partly; links rewritten 1, kept 1"));
+    ck_assert_ptr_nonnull(strstr(shown, "Profile 'Out\tlook': The profile was updated.\r\n"
+                                        "    Calendar           partly; links rewritten 1, kept 1, "
+                                        "dropped 0\r\n"
+                                        "    nothing to do      Tasks, Notes\r\n"
+                                        "Profile 'Second': The profile cannot be updated"));
     ck_assert_ptr_nonnull(strstr(shown, "cpuu: exit mask 5 (CPUU_SUCCESS CPUU_SWITCH_ERR)"));
     on_a_terminal(shown, sizeof(shown), true);
     ck_assert_str_eq(shown, "cpuu: exit mask 5 (CPUU_SUCCESS CPUU_SWITCH_ERR)\r\n");
