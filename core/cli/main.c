@@ -1,6 +1,7 @@
 /* cpuu: settings, report, engine. Wiring only; also installed as ClientProfileUpdatingUtility. */
 #include "config.h"
 
+#include "cli/guard.h"
 #include "engine/engine.h"
 #include "report/report.h"
 #include "settings/settings.h"
@@ -41,6 +42,8 @@ static int run(cpuu_settings *s)
     }
     catch_signals();
     s->stop = &stop;
+    s->guard = cpuu_guard_start(cpuu_report_log_fd(r),
+                                cpuu_exit_status(CPUU_EXIT_CRASH, s->posix_exit, false));
     if (cpuu_engine_run(s, r, &err) < 0)
         cpuu_report_abort(r, &err);
     return cpuu_report_close(r);

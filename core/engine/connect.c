@@ -193,6 +193,7 @@ cpuu_rc cpuu_connect_source(cpuu_job *job, const cpuu_account *account, cpuu_err
 {
     cpuu_connection *c = &job->c;
     cpuu_rc rc = prepare(job, false, err);
+    cpuu_job_step(job, "opening the source mailbox");
     if (rc == CPUU_OK) {
         learn_target(job);
         rc = discover(job, false, job->source_smtp, &c->source_ad, err);
@@ -240,6 +241,7 @@ cpuu_rc cpuu_connect_target(cpuu_job *job, bool update, cpuu_error *err)
 {
     cpuu_connection *c = &job->c;
     cpuu_rc rc = prepare(job, true, err);
+    cpuu_job_step(job, "opening the target mailbox");
     if (rc == CPUU_OK)
         rc = discover_target(job, err);
     if (rc == CPUU_OK)

@@ -65,6 +65,13 @@ cpuu_rc cpuu_job_reload(cpuu_job *job, cpuu_error *err)
     return CPUU_OK;
 }
 
+void cpuu_job_step(cpuu_job *job, const char *what)
+{
+    char line[128];
+    snprintf(line, sizeof(line), "Profile '%.48s': %s", job->name, what);
+    cpuu_report_progress(job->e->report, line, 0, 0);
+}
+
 cpuu_rc cpuu_job_fail(cpuu_job *job, cpuu_status status, unsigned bits, cpuu_error *err)
 {
     if (job->status == CPUU_PROFILE_WAS_NOT_PROCESSED)
@@ -101,7 +108,8 @@ cpuu_rc cpuu_job_end_journal(cpuu_job *job, cpuu_error *err)
 cpuu_rc cpuu_job_beat(void *user)
 {
     const cpuu_job *job = user;
-    return job->e->stop && *job->e->stop ? CPUU_E_STOP : CPUU_OK;
+    const cpuu_guard *guard = job->e->settings->guard;
+    return (job->e->stop && *job->e->stop) || (guard && *guard->late) ? CPUU_E_STOP : CPUU_OK;
 }
 
 cpuu_work cpuu_job_work(cpuu_job *job, const cpuu_account *account)

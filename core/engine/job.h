@@ -73,6 +73,9 @@ typedef struct cpuu_job { /* one profile */
     cpuu_arena arena;
 } cpuu_job;
 
+/* Says on a terminal what is waited for now. */
+void cpuu_job_step(cpuu_job *job, const char *what);
+
 /* ---- job.c ----------------------------------------------------------------------------------- */
 
 cpuu_rc cpuu_job_open(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root *root,

@@ -132,7 +132,8 @@ static void run_profile(cpuu_engine *e, const char *hive, cpuu_reg *reg,
     if (rc == CPUU_OK)
         rc = run_mode(&job, &err);
     if (rc < 0 && !e->fatal)
-        cpuu_logf(e->log, level_of(&job), "Profile '%s': %s.", name, err.text);
+        cpuu_logf(e->log, level_of(&job), "Profile '%s': %s%s", name, err.text,
+                  cpuu_ends_with_nocase(err.text, ".") ? "" : ".");
     cpuu_status status = job.status;
     unsigned bits = job.exit_bits;
     bool again = job.look_again;

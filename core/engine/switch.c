@@ -216,15 +216,15 @@ static void report_edit(cpuu_job *job, const cpuu_edit *edit)
                v.items[0].size);
     if (edit->kind == CPUU_EDIT_SET)
         render(after, sizeof(after), edit->name, edit->type, edit->data, edit->size);
-    const char *what = edit->name ? edit->name : "";
     char title[256];
-    snprintf(title, sizeof(title), "%s%s%s%s", what, edit->title ? " (" : "",
-             edit->title ? edit->title : "", edit->title ? ")" : "");
-    const char *key = edit->kind == CPUU_EDIT_DELETE_KEY   ? "(key deleted)"
-                      : edit->kind == CPUU_EDIT_CREATE_KEY ? "(key created)"
-                                                           : NULL;
-    cpuu_report_change(job->e->report, below, title, *before ? before : NULL,
-                       *after ? after : key, (char)edit->mark);
+    if (edit->name && edit->title)
+        snprintf(title, sizeof(title), "%s (%s)", edit->name, edit->title);
+    else
+        snprintf(title, sizeof(title), "%s", edit->name ? edit->name : edit->title ? edit->title : "");
+    const bool goes = edit->kind == CPUU_EDIT_DELETE_KEY, comes = edit->kind == CPUU_EDIT_CREATE_KEY;
+    cpuu_report_change(job->e->report, below, *title ? title : NULL,
+                       *before ? before : goes ? "(the key)" : NULL,
+                       *after ? after : comes ? "(the key)" : NULL, (char)edit->mark);
     cpuu_reg_values_free(&v);
 }
 

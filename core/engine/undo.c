@@ -121,6 +121,7 @@ cpuu_rc cpuu_finish_undo(cpuu_job *job, bool profile_only, cpuu_error *err)
 {
     cpuu_work w = cpuu_job_work(job, NULL);
     cpuu_rc rc = profile_only ? CPUU_OK : run_undo_verbs(job, &w, err);
+    cpuu_job_step(job, "rolling back");
     if (rc == CPUU_OK)
         rc = cpuu_features_rollback(&w, 0, profile_only, err);
     if (rc == CPUU_OK)

@@ -295,6 +295,7 @@ static cpuu_rc commit(cpuu_job *job, cpuu_error *err)
     cpuu_rc rc = cpuu_journal_flush(job->journal, err);
     if (rc != CPUU_OK)
         return rc;
+    cpuu_job_step(job, "writing");
     cpuu_fault_step("engine.commit");
     rc = cpuu_reg_apply(job->reg, &job->edits, err);
     if (rc != CPUU_OK) {
@@ -341,8 +342,10 @@ static cpuu_rc change(cpuu_job *job, const cpuu_account *account, cpuu_error *er
         return cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);
     cpuu_work w = cpuu_job_work(job, account);
     rc = dry ? CPUU_OK : cpuu_ost_backup(job, err);
-    if (rc == CPUU_OK)
+    if (rc == CPUU_OK) {
+        cpuu_job_step(job, "following its links");
         rc = cpuu_features_update(&w, err);
+    }
     if (rc == CPUU_OK)
         rc = cpuu_stage_switch(job, account, err);
     if (rc == CPUU_OK && !dry)

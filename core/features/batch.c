@@ -69,12 +69,6 @@ void cpuu_reading_give_up(cpuu_reading *s, const cpuu_error *why)
         s->given_up = *why;
 }
 
-static void free_run(cpuu_run *run)
-{
-    cpuu_run_end(run);
-    cpuu_free(run);
-}
-
 /* Takes back what a feature has done. When that fails nothing more may be written, not even to take
  * back another one: the next start does it. */
 static cpuu_rc take_back(cpuu_run *run, cpuu_error *err)
@@ -158,7 +152,7 @@ static void write_runs(cpuu_reading *s, cpuu_run **runs, size_t n)
             cpuu_wrap(&runs[i]->why, "feature %s", runs[i]->f->name);
             end_badly(runs[i], &runs[i]->why);
         }
-        free_run(runs[i]);
+        cpuu_run_end(runs[i]);
     }
 }
 
@@ -185,7 +179,7 @@ static void drop(cpuu_run *run)
     end_span(run, CPUU_SPAN_OK);
     cpuu_report_feature_end(run->w->report, CPUU_FEATURE_FAILED,
                             "not written, because the update of the profile was given up");
-    free_run(run);
+    cpuu_run_end(run);
 }
 
 void cpuu_batch_end(cpuu_reading *s)
@@ -288,7 +282,7 @@ void cpuu_batch_add(cpuu_run *run, const cpuu_error *why)
         cpuu_service_rows_close(run->rows);
     if (why) {
         end_badly(run, why);
-        free_run(run);
+        cpuu_run_end(run);
         return;
     }
     if (must_go_first(s, run))

@@ -385,7 +385,7 @@ cpuu_rc CPUU_CALL cpuu_service_flush(cpuu_run *run)
 
 cpuu_rc CPUU_CALL cpuu_service_result(cpuu_run *run, uint32_t ticket, cpuu_result *out)
 {
-    if (ticket >= run->n_applied)
+    if (cpuu_run_is_over(run) || ticket >= run->n_applied)
         return CPUU_E_NOTFOUND;
     const cpuu_queued *q = &run->queue[run->queue[ticket].merged];
     cpuu_result r = {

@@ -232,6 +232,8 @@ static char *note_key(const cpuu_run *run, const char *key)
 cpuu_rc CPUU_CALL cpuu_service_note_put(cpuu_run *run, const char *key, cpuu_blob value)
 {
     cpuu_error err = CPUU_ERROR_INIT;
+    if (cpuu_run_is_over(run))
+        return CPUU_E_UNDECLARED;
     if (!key || !*key || strlen(key) > 255 || value.size > MAX_NOTE)
         return failed(run, CPUU_E_TOOBIG,
                       "a note has a key of at most 255 bytes and at most 64 KiB", key);
@@ -253,6 +255,8 @@ cpuu_rc CPUU_CALL cpuu_service_note_get(cpuu_run *run, const char *key, cpuu_blo
 {
     cpuu_error err = CPUU_ERROR_INIT;
     cpuu_buf b;
+    if (cpuu_run_is_over(run))
+        return CPUU_E_UNDECLARED;
     char *name = key ? note_key(run, key) : NULL;
     if (!name)
         return CPUU_E_NOMEM;

@@ -135,7 +135,8 @@ typedef struct cpuu_decided {
     struct cpuu_decided *next;
 } cpuu_decided;
 
-struct cpuu_run {
+struct cpuu_run { /* its memory is the reading's: a plugin may have kept the pointer */
+    bool over;    /* the verb has returned: nobody may ask for anything any more */
     cpuu_reading *s;
     cpuu_work *w;
     const cpuu_feature *f;
@@ -149,6 +150,7 @@ struct cpuu_run {
     size_t n_queue, cap_queue, n_applied;
     cpuu_overlay *files; /* contents given out by file_read */
     bool stop;           /* the host asked to stop */
+    bool late;           /* its time was over before its verb returned */
     unsigned fails;      /* calls of fail() */
     cpuu_rc lookup_rc;   /* of a translate() that failed: last_problem says why */
     cpuu_rc fail_rc;
@@ -174,8 +176,11 @@ struct cpuu_run {
 extern const cpuu_host CPUU_HOST_TABLE;
 
 void cpuu_reading_free(cpuu_reading *s);
-void cpuu_run_end(cpuu_run *run); /* frees; closes rows left open */
+void cpuu_run_end(cpuu_run *run); /* frees what it holds; closes rows left open */
+/* CPUU_E_STOP when the user wants to stop; refuses a plugin that asks after its verb has returned. */
 cpuu_rc cpuu_run_beat(cpuu_run *run);
+/* The verb of this run has returned, and still its plugin asks: that is said, and must be refused. */
+bool cpuu_run_is_over(cpuu_run *run);
 /* Remembers why a service failed, for a plugin that does not say; returns err->rc. */
 cpuu_rc cpuu_run_problem(cpuu_run *run, const cpuu_error *err);
 

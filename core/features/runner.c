@@ -12,12 +12,31 @@
 
 /* ---- one verb -------------------------------------------------------------------------------- */
 
-static cpuu_run run_begin(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind verb)
+/* NULL when out of memory. */
+static cpuu_run *run_begin(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind verb)
 {
-    cpuu_run run = {.s = s, .w = s->w, .f = f, .verb = verb, .needs = f->needs};
+    cpuu_run *run = cpuu_arena_alloc(&s->arena, sizeof(*run));
+    if (!run)
+        return NULL;
+    *run = (cpuu_run){.s = s, .w = s->w, .f = f, .verb = verb, .needs = f->needs};
     if (verb == CPUU_VERB_SKIP)
-        run.needs &= CPUU_SKIP_NEEDS;
+        run->needs &= CPUU_SKIP_NEEDS;
     return run;
+}
+
+static cpuu_rc run_call(cpuu_run *run, cpuu_verb verb)
+{
+    const cpuu_settings *s = run->w->settings;
+    const cpuu_guard *guard = s && s->feature_wait ? s->guard : NULL;
+    if (guard)
+        guard->begin(run->f->name, s->feature_wait);
+    const cpuu_rc rc = verb(&CPUU_HOST_TABLE, run);
+    if (guard) {
+        run->late = *guard->late;
+        guard->end();
+    }
+    run->over = true;
+    return rc;
 }
 
 /* A bug of the plugin is not an error of the user's mailbox: it is named as what it is. */
@@ -33,6 +52,9 @@ static cpuu_rc judge(cpuu_run *run, cpuu_rc rc, cpuu_error *err)
 {
     if (run->rows)
         cpuu_logf(run->w->log, CPUU_LV_TRACE, "%s left rows open; they were closed", run->f->name);
+    if (run->late)
+        return cpuu_fail(err, CPUU_E_FAILED, "feature %s was not done after %u seconds (FeatureWait)",
+                         run->f->name, run->w->settings->feature_wait);
     if (run->stop && run->s->given_up.rc < 0)
         return cpuu_fail(err, CPUU_E_STOP,
                          "feature %s was not finished, because the update of the profile was given "
@@ -68,7 +90,7 @@ static cpuu_rc judge(cpuu_run *run, cpuu_rc rc, cpuu_error *err)
 /* Calls update() or skip() and makes what it queued ready to be written. */
 static cpuu_rc call(cpuu_run *run, cpuu_verb verb, cpuu_error *err)
 {
-    cpuu_rc rc = judge(run, verb(&CPUU_HOST_TABLE, run), err);
+    cpuu_rc rc = judge(run, run_call(run, verb), err);
     if (run->w->translate)
         cpuu_translate_forget(run->w->translate);
     if (rc < 0)
@@ -94,9 +116,11 @@ static cpuu_rc call(cpuu_run *run, cpuu_verb verb, cpuu_error *err)
 static cpuu_rc run_verb(cpuu_reading *s, const cpuu_feature *f, cpuu_verb_kind kind, cpuu_verb verb,
                         cpuu_error *err)
 {
-    cpuu_run run = run_begin(s, f, kind);
-    cpuu_rc rc = judge(&run, verb(&CPUU_HOST_TABLE, &run), err);
-    cpuu_run_end(&run);
+    cpuu_run *run = run_begin(s, f, kind);
+    if (!run)
+        return cpuu_nomem(err);
+    cpuu_rc rc = judge(run, run_call(run, verb), err);
+    cpuu_run_end(run);
     return rc;
 }
 
@@ -113,7 +137,7 @@ static void run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected)
 {
     cpuu_error err = CPUU_ERROR_INIT;
     const bool critical = selected && cpuu_feature_is_critical(s->w->settings, f->name);
-    cpuu_run *run = cpuu_calloc(1, sizeof(*run));
+    cpuu_run *run = run_begin(s, f, selected ? CPUU_VERB_UPDATE : CPUU_VERB_SKIP);
     if (!run) {
         cpuu_nomem(&err);
         refuse(s, f, &err);
@@ -121,7 +145,6 @@ static void run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected)
             cpuu_reading_give_up(s, &err);
         return;
     }
-    *run = run_begin(s, f, selected ? CPUU_VERB_UPDATE : CPUU_VERB_SKIP);
     run->selected = selected;
     run->critical = critical;
     cpuu_rc rc = cpuu_span_begin(run, &err);
@@ -181,8 +204,11 @@ static cpuu_rc run_all(cpuu_reading *s, const bool *selected, cpuu_error *err)
         }
         if (waits_for(s, f))
             cpuu_batch_apply(s);
-        if (s->given_up.rc == CPUU_OK)
-            run_feature(s, f, selected[i]);
+        if (s->given_up.rc != CPUU_OK)
+            break;
+        cpuu_report_progress(w->report, f->title, (uint32_t)i + 1,
+                             (uint32_t)cpuu_plugins_count(w->plugins));
+        run_feature(s, f, selected[i]);
     }
     cpuu_batch_end(s);
     return s->given_up.rc < 0 ? cpuu_fail(err, s->given_up.rc, "%s", s->given_up.text) : CPUU_OK;

@@ -14,10 +14,17 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool time_is_over(const cpuu_run *run)
+{
+    const cpuu_guard *guard = run->w->settings ? run->w->settings->guard : NULL;
+    return guard && *guard->late;
+}
+
 cpuu_rc cpuu_run_problem(cpuu_run *run, const cpuu_error *err)
 {
     snprintf(run->last_problem, sizeof(run->last_problem), "%.590s", err->text);
-    run->stop = run->stop || err->rc == CPUU_E_STOP; /* what is driven asks the user, too */
+    /* what is driven asks the user, too */
+    run->stop = run->stop || (err->rc == CPUU_E_STOP && !time_is_over(run));
     /* Codes of the host itself have no meaning to a plugin. */
     if (err->rc == CPUU_E_AUTH)
         return CPUU_E_ACCESS;
@@ -26,8 +33,21 @@ cpuu_rc cpuu_run_problem(cpuu_run *run, const cpuu_error *err)
     return err->rc <= CPUU_E_USAGE ? CPUU_E_FAILED : err->rc;
 }
 
+bool cpuu_run_is_over(cpuu_run *run)
+{
+    if (run->over)
+        cpuu_logf(run->w->log, CPUU_LV_WARNING,
+                  "Feature %s has a bug: it called a service after its verb had returned",
+                  run->f->name);
+    return run->over;
+}
+
 cpuu_rc cpuu_run_beat(cpuu_run *run)
 {
+    if (cpuu_run_is_over(run))
+        return CPUU_E_UNDECLARED;
+    if (time_is_over(run))
+        return CPUU_E_STOP;
     if (!run->stop && run->w->beat && run->w->beat(run->w->beat_user) < 0)
         run->stop = true;
     return run->stop ? CPUU_E_STOP : CPUU_OK;
@@ -40,7 +60,7 @@ void cpuu_run_end(cpuu_run *run)
     cpuu_free(run->queue);
     cpuu_arena_free(&run->arena);
     cpuu_arena_free(&run->values);
-    memset(run, 0, sizeof(*run));
+    *run = (cpuu_run){.over = true, .w = run->w, .f = run->f};
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
@@ -51,13 +71,15 @@ static void CPUU_CALL service_log(cpuu_run *run, int32_t level, const char *text
                           : level == CPUU_LOG_WARNING ? CPUU_LV_WARNING
                           : level == CPUU_LOG_INFO    ? CPUU_LV_INFO
                                                       : CPUU_LV_TRACE;
+    if (cpuu_run_is_over(run))
+        return;
     cpuu_logf(run->w->log, lv, "%s: %s", run->f->name, text ? text : "");
 }
 
 static cpuu_rc CPUU_CALL service_fail(cpuu_run *run, cpuu_rc rc, const char *what,
                                       const char *where)
 {
-    if (run->fails++ > 0)
+    if (cpuu_run_is_over(run) || run->fails++ > 0)
         return rc; /* the first reason is the cause */
     run->fail_rc = rc;
     snprintf(run->fail_text, sizeof(run->fail_text), "cannot %.200s%s%.150s%s%.200s",
@@ -68,8 +90,10 @@ static cpuu_rc CPUU_CALL service_fail(cpuu_run *run, cpuu_rc rc, const char *wha
 
 static cpuu_rc CPUU_CALL service_beat(cpuu_run *run, uint32_t done, uint32_t total)
 {
-    cpuu_report_progress(run->w->report, run->f->title, done, total);
-    return cpuu_run_beat(run);
+    const cpuu_rc rc = cpuu_run_beat(run);
+    if (rc == CPUU_OK)
+        cpuu_report_progress(run->w->report, run->f->title, done, total);
+    return rc;
 }
 
 /* Facts about the run, then the keys of CPUU.ini that concern features, then the feature's own
@@ -91,7 +115,7 @@ static const char *CPUU_CALL service_option(cpuu_run *run, const char *key)
         {"Remove", cpuu_feature_is_removed(s, run->f->name) ? "1" : NULL},
         {"RemoveJunkEmailMessages", s->remove_junk ? "1" : NULL},
     };
-    if (!key)
+    if (!key || cpuu_run_is_over(run))
         return NULL;
     for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
         if (cpuu_caseeq(facts[i].key, key))
@@ -212,6 +236,8 @@ void cpuu_run_report(cpuu_run *run)
 static void CPUU_CALL service_decide(cpuu_run *run, const cpuu_decision *d)
 {
     cpuu_decision copy = {0};
+    if (cpuu_run_is_over(run))
+        return;
     if (!d || d->size < CPUU_DECISION_MIN || d->outcome < CPUU_REWRITTEN ||
         d->outcome > CPUU_ALREADY) {
         run->bug = "it reports a decision that has no outcome";

@@ -78,7 +78,9 @@ static cpuu_rc read_hive(hivefile *f, cpuu_error *err)
         rc = cpuu_hive_recover(f->path, &f->image, &f->found, f->log, err);
     if (rc == CPUU_OK)
         rc = cpuu_hive_check(&f->image, &f->head, &f->cells, err);
-    return rc == CPUU_OK ? rc : cpuu_wrap(err, "'%s'", f->path);
+    /* What the system says about a file names it already. */
+    return rc == CPUU_OK || (err && strstr(err->text, f->path)) ? rc
+                                                                 : cpuu_wrap(err, "'%s'", f->path);
 }
 
 static void close_hive(cpuu_reg *reg)

@@ -45,10 +45,13 @@ void cpuu_terminal_message(cpuu_terminal *t, cpuu_level level, const char *text)
 void cpuu_terminal_progress(cpuu_terminal *t, const char *what, uint32_t done, uint32_t total)
 {
     int64_t now = cpuu_clock_ms();
-    if (!t->shows_progress || now - t->last_progress < PROGRESS_EVERY_MS)
+    const bool begins = !done && !total; /* a step that may take long: few, so each is shown */
+    if (!t->shows_progress || (!begins && now - t->last_progress < PROGRESS_EVERY_MS))
         return;
-    t->last_progress = now;
-    if (total)
+    t->last_progress = begins ? t->last_progress : now;
+    if (begins)
+        fprintf(stderr, "\r\033[K%.72s ...", what);
+    else if (total)
         fprintf(stderr, "\r\033[K%.60s %u/%u", what, done, total);
     else
         fprintf(stderr, "\r\033[K%.60s %u", what, done);

@@ -36,6 +36,14 @@ typedef struct cpuu_setting_note {
     char *text; /* "CPUU.ini:12: unknown key 'Featuers'; did you mean 'Features'?" */
 } cpuu_setting_note;
 
+/* Watches the time of one verb of a plugin at once. When it is over `late` becomes 1, which the host
+ * tells the plugin at the next opportunity; whoever does not take one ends the program soon after. */
+typedef struct cpuu_guard {
+    void (*begin)(const char *feature, uint32_t seconds);
+    void (*end)(void); /* late is 0 again */
+    const volatile sig_atomic_t *late;
+} cpuu_guard;
+
 typedef struct cpuu_settings {
     /* mode and selection */
     cpuu_mode mode;
@@ -119,6 +127,7 @@ typedef struct cpuu_settings {
     size_t n_options;
     /* Set by cli/: becomes nonzero when the user asked to stop (SIGINT, SIGTERM). May be NULL. */
     const volatile sig_atomic_t *stop;
+    const cpuu_guard *guard; /* set by cli/; NULL = nobody watches the time */
     cpuu_arena arena; /* owns all strings except the passwords */
 } cpuu_settings;
 

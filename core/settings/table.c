@@ -521,12 +521,13 @@ const cpuu_setting cpuu_settings_table[] = {
     {.name = "FeatureWait",
      .where = PAR,
      .type = CPUU_T_NUMBER,
-     .effect = CPUU_LATER,
      .offset = AT(feature_wait),
      .max = 604800,
      .fallback = "900",
      .arg = "SECONDS",
-     .help = "Longest time for one feature; 0 = no limit. The default is ours."},
+     .help = "Longest time for one feature; 0 = no limit. One that takes longer fails; one that does "
+             "not notice ends the program, and the next start takes back what was not finished. The "
+             "default is ours."},
     {.name = "GlobalWait",
      .where = PAR,
      .type = CPUU_T_NUMBER,
