@@ -355,6 +355,9 @@ static cpuu_rc update(const cpuu_host *host, cpuu_run *run, uint32_t section)
         const shortcut *s = &p.source.items[i];
         rc = is_group(s) ? process_group(&p, s) : process_shortcut(&p, s);
     }
+    if (rc == CPUU_OK && section == SECTION_CALENDAR && p.source.count) /* ruling R9 */
+        host->log(run, CPUU_LOG_INFO, "which calendars are ticked in the pane is not carried over, "
+                  "because it is not known where Outlook keeps it");
     host->rows_close(p.rows[0]);
     host->rows_close(p.rows[1]);
     cpuu_fmt_free(p.source.items);

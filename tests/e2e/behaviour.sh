@@ -56,7 +56,10 @@ check "Features=Favorites Tasks: no notes" "$(count 6)" test "$(count 6)" = 0
 check "Features=Favorites Tasks: only the tasks of one" "$(count 5)" test "$(count 5)" = 1
 back "Features=Favorites Tasks"
 echo "Skip=AddBoxes CONTAB Services" | make_ini
+rm -f "$WORK/cpuu.log"
 gives "Skip" 1
+ticked=$(grep -ac 'Calendar: which calendars are ticked' "$WORK/cpuu.log")
+check "calendars that are ticked are mentioned once" "$ticked" test "$ticked" = 1
 check "Skip=AddBoxes: the list is empty" "$(boxes)" test "$(boxes)" = 0
 check "Skip=AddBoxes: bob is gone" "still there" \
     bash -c '! grep -aq "^$0/Outlook/.*SMTP:bob@" <<<"$1"' "$profiles" "$(text)"
