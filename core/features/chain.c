@@ -185,7 +185,7 @@ bool cpuu_chain_deleted(const cpuu_object *o)
     return o->newest->kind == CPUU_RECORD_DELETE;
 }
 
-static int by_number(const void *a, const void *b)
+int cpuu_by_tag(const void *a, const void *b)
 {
     const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return x < y ? -1 : x > y;
@@ -206,7 +206,7 @@ cpuu_rc cpuu_chain_list_tags(cpuu_portion *p, cpuu_object *o, cpuu_error *err)
         for (uint32_t i = 0; s->kind == CPUU_RECORD_UPDATE && i < s->n_before; i++)
             o->tags[n++] = s->before[i].tag;
     }
-    qsort(o->tags, n, sizeof(*o->tags), by_number);
+    qsort(o->tags, n, sizeof(*o->tags), cpuu_by_tag);
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || o->tags[i] != o->tags[o->n_tags - 1])
             o->tags[o->n_tags++] = o->tags[i];
@@ -223,6 +223,14 @@ bool cpuu_chain_knows(const cpuu_object *o, const cpuu_prop *now)
             return true;
     }
     return false;
+}
+
+const cpuu_prop *cpuu_chain_last(const cpuu_object *o, uint32_t tag)
+{
+    const cpuu_prop *found = NULL;
+    for (const cpuu_step *s = o->newest; s && !found; s = s->older)
+        found = cpuu_proplist_find(s->after, s->n_after, tag);
+    return found;
 }
 
 const cpuu_prop *cpuu_chain_first(const cpuu_object *o, uint32_t tag)

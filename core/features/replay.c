@@ -165,6 +165,7 @@ cpuu_rc cpuu_features_rollback(cpuu_work *w, int64_t span, bool skip_mailbox, cp
     cpuu_error why = CPUU_ERROR_INIT;
     cpuu_replay r = {.w = w, .span = span};
     cpuu_rc rc = replay_all(&r, skip_mailbox, &why);
+    cpuu_places_free(&r);
     if (rc < 0)
         return cpuu_fail(err, rc, "%s", why.text[0] ? why.text : "taking the changes back failed");
     return CPUU_OK;

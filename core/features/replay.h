@@ -2,7 +2,9 @@
  * Private to features/: what the parts of replay share.
  *   replay.c   which records, in which portions
  *   chain.c    the records of one object, and what they say
- *   restore.c  the objects of one portion: what is there is read, compared, and written back
+ *   restore.c  the objects of one portion: what is there is compared, and written back
+ *   present.c  what is there, from tables or object by object
+ *   places.c   where in its folder's table an object is
  *   seek.c     items whose id was never learnt are found by what is in them
  *   recreate.c what was deleted comes back, once
  *   unmake.c   folders that were created go, when they are empty
@@ -17,12 +19,15 @@
 #define CPUU_PORTION_OBJECTS 2048u
 #define CPUU_PORTION_BYTES   (4u << 20)
 
+typedef struct cpuu_places cpuu_places;
+
 typedef struct cpuu_replay {
     cpuu_work *w;
     int64_t span;       /* 0 = all */
     cpuu_error refused; /* the first object that could not be taken back; the others go on */
     bool unmarked;      /* the journal cannot be written */
     bool store_met;     /* the one object without an id of its own */
+    cpuu_places *places; /* of the folders that were listed */
 } cpuu_replay;
 
 /* One record, decoded. */
@@ -54,8 +59,11 @@ typedef struct cpuu_object {
     uint32_t n_ids;
     uint32_t *tags; /* every tag the chain has written */
     uint32_t n_tags;
+    bool in_table, asked; /* present.c: to be read from its folder's table; by itself */
+    /* It is there, and every one of these tags has what was written last; what it had before. */
+    bool as_written, as_before;
     cpuu_mail_rows rows;
-    const cpuu_mail_row *now; /* NULL = it is not there */
+    const cpuu_mail_row *now; /* else; NULL = it is not there */
     bool found;               /* by seek.c */
     cpuu_act act;
     cpuu_value *set;
@@ -105,8 +113,19 @@ void cpuu_replay_refused(cpuu_replay *r, const char *title, const cpuu_error *wh
 void cpuu_replay_settle(cpuu_replay *r, int64_t seq);
 /* What a row says about a property that was asked for with `tag`, probably as column `at`. */
 cpuu_prop cpuu_value_now(const cpuu_mail_row *row, uint32_t tag, uint32_t at);
+
+/* present.c: fills in what is there of the objects of a portion: by id, or found by seek.c. */
+cpuu_rc cpuu_portion_look(cpuu_portion *p, cpuu_error *err);
 /* One column that every row of this kind has, to learn only what is there. */
 const uint32_t *cpuu_any_tag(uint32_t what);
+
+/* places.c */
+/* Of the object's folder; NULL when it was not listed yet, which cpuu_places_ask() adds to the set. */
+cpuu_places *cpuu_places_of(const cpuu_replay *r, const cpuu_object *o);
+cpuu_rc cpuu_places_ask(cpuu_portion *p, const cpuu_object *o, cpuu_error *err);
+/* The row an item was in when its folder was listed. */
+bool cpuu_places_find(const cpuu_places *l, cpuu_blob id, uint32_t *row);
+void cpuu_places_free(cpuu_replay *r);
 
 /* chain.c */
 /* Ids of rules and members are those of one folder: another one may have the same. */
@@ -121,9 +140,12 @@ cpuu_rc cpuu_chain_load(cpuu_portion *p, const cpuu_record *r, bool any, cpuu_ob
 cpuu_rc cpuu_chain_check(const cpuu_record *r, cpuu_error *err);
 bool cpuu_chain_created(const cpuu_object *o);
 bool cpuu_chain_deleted(const cpuu_object *o);
+int cpuu_by_tag(const void *a, const void *b); /* an order of tags */
 cpuu_rc cpuu_chain_list_tags(cpuu_portion *p, cpuu_object *o, cpuu_error *err);
 /* Whether the chain ever gave the property this value. */
 bool cpuu_chain_knows(const cpuu_object *o, const cpuu_prop *now);
+/* What was last written; NULL when nothing was. */
+const cpuu_prop *cpuu_chain_last(const cpuu_object *o, uint32_t tag);
 /* The state before the first change; NULL when the chain does not tell. */
 const cpuu_prop *cpuu_chain_first(const cpuu_object *o, uint32_t tag);
 

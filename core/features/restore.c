@@ -92,75 +92,6 @@ void cpuu_replay_refused(cpuu_replay *r, const char *title, const cpuu_error *wh
     cpuu_logf(r->w->log, CPUU_LV_ERROR, "cannot take back '%s': %s", title, why->text);
 }
 
-/* ---- reading what is there ------------------------------------------------------------------- */
-
-const uint32_t *cpuu_any_tag(uint32_t what)
-{
-    /* PidTagRuleId, PidTagMemberId, PidTagDisplayName, PidTagMessageClass */
-    static const uint32_t rule = 0x66740014u, member = 0x66710014u, name = 0x3001001Fu,
-                          class = 0x001A001Fu;
-    return what == CPUU_RULES         ? &rule
-           : what == CPUU_PERMISSIONS ? &member
-           : what == CPUU_FOLDERS     ? &name
-                                      : &class;
-}
-
-/* Rows stay with the object: the portion frees them. */
-static void take_read(cpuu_portion *p, void *owner, cpuu_mail_op *op)
-{
-    cpuu_object *o = owner;
-    cpuu_rc rc = op->rc;
-    if (rc == CPUU_OK && op->rows.count)
-        rc = op->rows.items[0].rc;
-    if (rc < 0 && rc != CPUU_E_NOTFOUND && p->problem.rc == CPUU_OK)
-        cpuu_fail(&p->problem, rc, "cannot read '%s' to take it back%s%s", o->title,
-                  op->error.text[0] ? ": " : "", op->error.text);
-    o->rows = op->rows;
-    op->rows = (cpuu_mail_rows){0};
-    if (rc >= 0 && o->rows.count)
-        o->now = &o->rows.items[0];
-}
-
-static cpuu_rc ask_known(cpuu_portion *p, cpuu_object *o, cpuu_error *err)
-{
-    cpuu_mail_op op = {.verb = CPUU_MAIL_READ,
-                       .what = o->what,
-                       .folder = o->folder,
-                       .tags = o->n_tags ? o->tags : cpuu_any_tag(o->what),
-                       .n_tags = o->n_tags ? o->n_tags : 1};
-    if (o->what != CPUU_STORE) {
-        op.ids = &o->id;
-        op.n_ids = 1;
-    }
-    return cpuu_portion_ask(p, &op, take_read, o, err);
-}
-
-static cpuu_rc read_all(cpuu_portion *p, cpuu_error *err)
-{
-    cpuu_rc rc = CPUU_OK;
-    size_t n = 0;
-    cpuu_sought *unknown = cpuu_calloc(p->n_objects, sizeof(*unknown));
-    if (!unknown)
-        return cpuu_nomem(err);
-    for (cpuu_object *o = p->objects; o && rc == CPUU_OK; o = o->next) {
-        rc = cpuu_chain_list_tags(p, o, err);
-        if (rc == CPUU_OK && !o->id_unknown)
-            rc = ask_known(p, o, err);
-        else if (rc == CPUU_OK)
-            unknown[n++] = (cpuu_sought){.object = o,
-                                         .props = o->oldest->after,
-                                         .n_props = o->oldest->n_after,
-                                         .ids = o->ids,
-                                         .n_ids = o->n_ids};
-    }
-    if (rc == CPUU_OK)
-        rc = cpuu_seek(p, unknown, n, err);
-    if (rc == CPUU_OK)
-        rc = cpuu_portion_run(p, err);
-    cpuu_free(unknown);
-    return rc;
-}
-
 /* ---- deciding -------------------------------------------------------------------------------- */
 
 cpuu_prop cpuu_value_now(const cpuu_mail_row *row, uint32_t tag, uint32_t at)
@@ -187,7 +118,14 @@ static void decide_created(cpuu_portion *p, cpuu_object *o)
             return;
         }
     }
-    o->act = o->now || o->found ? CPUU_ACT_DELETE : CPUU_ACT_NONE;
+    o->act = o->now || o->as_written || o->found ? CPUU_ACT_DELETE : CPUU_ACT_NONE;
+}
+
+static cpuu_prop value_of(const cpuu_object *o, uint32_t i)
+{
+    return o->as_written  ? *cpuu_chain_last(o, o->tags[i])
+           : o->as_before ? *cpuu_chain_first(o, o->tags[i])
+                          : cpuu_value_now(o->now, o->tags[i], i);
 }
 
 static cpuu_rc decide_updated(cpuu_portion *p, cpuu_object *o, cpuu_error *err)
@@ -198,7 +136,7 @@ static cpuu_rc decide_updated(cpuu_portion *p, cpuu_object *o, cpuu_error *err)
     if (!o->set || !o->unset)
         return cpuu_nomem(err);
     for (uint32_t i = 0; i < o->n_tags; i++) {
-        const cpuu_prop now = cpuu_value_now(o->now, o->tags[i], i);
+        const cpuu_prop now = value_of(o, i);
         const cpuu_prop *first = cpuu_chain_first(o, o->tags[i]);
         if (!first || cpuu_prop_same(first, &now))
             continue;
@@ -222,7 +160,7 @@ static cpuu_rc decide(cpuu_portion *p, cpuu_object *o, cpuu_error *err)
         decide_created(p, o);
         return CPUU_OK;
     }
-    if (o->now)
+    if (o->now || o->as_written || o->as_before)
         return decide_updated(p, o, err);
     if (cpuu_chain_deleted(o))
         return cpuu_recreate_values(p, o, err);
@@ -281,9 +219,22 @@ static cpuu_rc write_all(cpuu_portion *p, cpuu_error *err)
     return rc == CPUU_OK ? cpuu_unmake_folders(p, err) : rc;
 }
 
+/* Roughly, before it is known what is there. */
+static size_t bytes_to_write(const cpuu_portion *p)
+{
+    size_t bytes = 0;
+    for (const cpuu_object *o = p->objects; o; o = o->next) {
+        bytes += 40;
+        for (uint32_t i = 0; i < o->oldest->n_before; i++)
+            bytes += o->oldest->before[i].data.size + sizeof(o->oldest->before[i].tag);
+    }
+    return bytes;
+}
+
 cpuu_rc cpuu_portion_restore(cpuu_portion *p, cpuu_error *err)
 {
-    cpuu_rc rc = read_all(p, err);
+    cpuu_mailbox_will_write(p->r->w->target, bytes_to_write(p));
+    cpuu_rc rc = cpuu_portion_look(p, err);
     for (cpuu_object *o = p->objects; o && rc == CPUU_OK; o = o->next)
         rc = decide(p, o, err);
     if (rc == CPUU_OK)

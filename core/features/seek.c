@@ -150,11 +150,6 @@ static void take_end(cpuu_portion *p, void *owner, cpuu_mail_op *op)
                   l->shapes->items->object->title, op->error.text);
 }
 
-static int by_number(const void *a, const void *b)
-{
-    return by_size(*(const uint32_t *)a, *(const uint32_t *)b);
-}
-
 /* The properties of all shapes, each once. */
 static cpuu_rc list_columns(listing *l, cpuu_mail_op *op, cpuu_error *err)
 {
@@ -169,7 +164,7 @@ static cpuu_rc list_columns(listing *l, cpuu_mail_op *op, cpuu_error *err)
         for (uint32_t i = 0; i < l->shapes[k].items->n_props; i++)
             tags[n++] = l->shapes[k].items->props[i].tag;
     }
-    qsort(tags, n, sizeof(*tags), by_number);
+    qsort(tags, n, sizeof(*tags), cpuu_by_tag);
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || tags[i] != tags[op->n_tags - 1])
             tags[op->n_tags++] = tags[i];
@@ -183,7 +178,7 @@ static cpuu_rc list_columns(listing *l, cpuu_mail_op *op, cpuu_error *err)
         for (uint32_t i = 0; i < s->items->n_props; i++)
             s->columns[i] =
                 (uint32_t)((const uint32_t *)bsearch(&s->items->props[i].tag, tags, op->n_tags,
-                                                     sizeof(*tags), by_number) -
+                                                     sizeof(*tags), cpuu_by_tag) -
                            tags);
     }
     return CPUU_OK;

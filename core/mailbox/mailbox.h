@@ -171,11 +171,15 @@ typedef struct cpuu_mail_op {
      * folder is still needed. */
     const cpuu_blob *ids;
     uint32_t n_ids;
+    uint32_t row_bytes; /* of values of one object, expected; 0 = nobody knows */
     /* READ of many messages of one folder, seen to follow one another in its table (of `filter`),
-     * from row `first_row`: with n_tags > 0 they are read from there while they are found there, which
-     * costs a fraction of the requests. */
+     * from row `first_row`, in n_rows rows (0 = as many as there are ids): with n_tags > 0 they are
+     * read from there while they are found there, which costs a fraction of the requests. */
     bool in_table;
-    uint32_t first_row;
+    uint32_t first_row, n_rows;
+    /* READ of a table of which much is expected: it has requests to itself, so that several such
+     * tables are read side by side. */
+    bool long_table;
     /* READ: called for each row instead of collecting it (bounded memory); may be NULL. The row
      * lives for the call. A negative return stops this operation with that code. */
     cpuu_rc (*on_row)(void *user, const cpuu_mail_row *row);

@@ -250,10 +250,10 @@ static bool eligible(const cpuu_unit *u, const cpuu_lane *lane)
     return !tied_elsewhere(u, lane) && !key_busy(lane->box, lane, u->key);
 }
 
-/* Ranges of one table are read side by side, each in a request of its own. */
+/* Ranges of one table, and long tables, are read side by side, each in a request of its own. */
 bool cpuu_unit_only_as_tail(const cpuu_unit *u)
 {
-    return u->cls->tail || (u->cls->paged && u->work->is_range);
+    return u->cls->tail || (u->cls->paged && (u->work->is_range || u->work->op->long_table));
 }
 
 static bool is_known(const cpuu_unit *u)

@@ -220,6 +220,7 @@ struct cpuu_work {
     bool unfiltered; /* the server cannot restrict by class: the rows just read are of no use */
     bool own_filter; /* all rows are read, with their class, and chosen here */
     bool is_range;      /* rows of a table, for objects whose ids are known */
+    size_t range_next;  /* the one that probably comes next */
     unsigned restarts;  /* of the table, from its first row */
     cpuu_lane *held_lane;
     uint32_t held_generation, held_table, held_folder;

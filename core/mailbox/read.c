@@ -363,8 +363,12 @@ static void props_fill(cpuu_unit *u, cpuu_lane *lane, cpuu_batch *b)
     const cpuu_mailbox *box = u->box;
     const uint32_t alike = box->seen_tags == n ? box->seen_bytes : 0;
     const uint32_t seen = u->work->object_bytes ? u->work->object_bytes : alike;
-    const bool known = seen && !row->again;
-    b->expected += known ? seen + seen / 4 : seen > u->expected ? seen : u->expected;
+    if (u->work->op->row_bytes)
+        b->expected += u->expected;
+    else if (seen && !row->again)
+        b->expected += seen + seen / 4;
+    else
+        b->expected += seen > u->expected ? seen : u->expected;
 }
 
 static void props_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
@@ -444,6 +448,8 @@ static void queue_props(cpuu_work *w, size_t index)
     }
     if (row->tags && expected < ALL_BYTES)
         expected = ALL_BYTES;
+    if (w->op->row_bytes)
+        expected = w->op->row_bytes + 40;
     queue_unit(w, &props_class, index, expected);
 }
 
@@ -613,7 +619,7 @@ static uint8_t table_open(cpuu_unit *u, cpuu_batch *b)
 
 static uint32_t range_left(const cpuu_work *w)
 {
-    const uint32_t end = w->op->first_row + w->op->n_ids;
+    const uint32_t end = w->op->first_row + (w->op->n_rows ? w->op->n_rows : w->op->n_ids);
     return w->pos < end ? end - w->pos : 0;
 }
 
@@ -621,7 +627,9 @@ static uint32_t range_left(const cpuu_work *w)
 static uint32_t range_bytes(const cpuu_work *w)
 {
     const bool seen = w->box->range_columns == w->n_columns;
-    const uint64_t row = seen ? w->box->range_row : guess_row(w);
+    const uint64_t row = w->op->row_bytes ? w->op->row_bytes
+                         : seen           ? w->box->range_row
+                                          : guess_row(w);
     const uint64_t bytes = row * range_left(w) + 2u * PAYLOAD;
     return bytes < CPUU_CHAIN_ROP_OUT ? (uint32_t)bytes : CPUU_CHAIN_ROP_OUT;
 }
@@ -708,13 +716,15 @@ static void copy_cells(cpuu_work *w, cpuu_read_row *row, const cpuu_rop_answer *
     }
 }
 
-/* The object this row is of, most likely the `guess`-th. NULL: none that was asked for. */
-static cpuu_read_row *range_row(const cpuu_work *w, size_t guess, uint64_t mid)
+/* The object this row is of, most likely the one after the last. NULL: none that was asked for. */
+static cpuu_read_row *range_row(cpuu_work *w, uint64_t mid)
 {
     for (size_t i = 0; i < w->n_rows; i++) {
-        cpuu_read_row *row = &w->rows[(guess + i) % w->n_rows];
-        if (row->mid == mid)
-            return row->values ? NULL : row;
+        cpuu_read_row *row = &w->rows[(w->range_next + i) % w->n_rows];
+        if (row->mid != mid)
+            continue;
+        w->range_next = (size_t)(row - w->rows) + 1;
+        return row->values ? NULL : row;
     }
     return NULL;
 }
@@ -725,7 +735,7 @@ static void add_range_row(cpuu_work *w, const cpuu_rop_answer *a, uint32_t index
     cpuu_value id = cpuu_cell_value(&cells[0], &a->bytes);
     cpuu_read_row *row = NULL;
     if (id.size == 8)
-        row = range_row(w, w->pos + index - w->op->first_row, cpuu_le64(id.data));
+        row = range_row(w, cpuu_le64(id.data));
     if (row && make_values(w, row, w->n_columns - w->n_id_columns))
         copy_cells(w, row, a, cells);
 }
