@@ -1,7 +1,7 @@
 /*
- * LOOKUP: who is that? All keys of a run go through one session: ResolveNames for everybody (it
- * also finds X500 aliases and brings the rows along), then DNToMId and QueryRows for the DNs that
- * are left.
+ * LOOKUP: who is that? ResolveNames for everybody (it also finds X500 aliases and brings the rows
+ * along), then DNToMId and QueryRows for the DNs that are left. Requests of one session follow one
+ * another, so that many keys go through several sessions side by side.
  *
  * Nothing a server says is believed unchecked: ResolveNames matches parts of names, DNToMId was
  * seen to compare a part of the DN only. A person counts as found when an address of the entry is
@@ -17,8 +17,10 @@
 
 #include <string.h>
 
-#define NAMES_PER_REQUEST 160u
+#define NAMES_PER_REQUEST 320u /* [MS-OXNSPI] 2.2.6 allows 100,000; each is a search in a directory */
 #define MIDS_PER_REQUEST  100u
+#define FEWEST_NAMES      20u  /* what no server refuses for its length */
+#define MAX_TALKS         4u
 #define MAX_REBINDS       2u
 
 /* A name nobody has: what the server says of it tells what "not found" looks like there. */
@@ -44,28 +46,36 @@ typedef struct wanted {
     uint32_t mid;
     bool unclear; /* the address is a part of others: which of them is to be asked */
     bool answered; /* so that "not found" is known, not guessed */
+    bool named, mapped; /* ResolveNames, DNToMId was sent for it */
 } wanted;
 
-struct cpuu_directory {
-    cpuu_directory *next;
-    cpuu_mail *mail;
-    const cpuu_endpoint *endpoint;
+typedef struct talk { /* one session */
+    cpuu_directory *d;
     cpuu_session *session;
     const char *url; /* of the session; the endpoint's may be another by now */
     cpuu_call call;
     cpuu_buf body;
     cpuu_nspi_answer answer;
-    wanted *all;
-    size_t n_all, cap;
-    size_t next_name, next_dn;        /* how far each phase has come */
     size_t chosen[NAMES_PER_REQUEST]; /* keys of the request under way */
     size_t n_chosen;
     phase phase;
     unsigned rebinds;
-    cpuu_error refused; /* the first request that the server would not answer */
+    bool dead; /* one too many for the server */
+} talk;
+
+struct cpuu_directory {
+    cpuu_directory *next;
+    cpuu_mail *mail;
+    const cpuu_endpoint *endpoint;
+    talk talks[MAX_TALKS];
+    wanted *all;
+    size_t n_all, cap;
+    size_t next_name, next_dn; /* how far each phase has come */
+    size_t most;               /* names in a request */
+    cpuu_error refused;        /* the first request that the server would not answer */
 };
 
-static void step(cpuu_directory *d);
+static void step(talk *t);
 
 /* ---- one entry ---------------------------------------------------------------------------------
  */
@@ -206,19 +216,20 @@ static bool good_columns(const cpuu_nspi_answer *a)
 }
 
 /* One answer per name; a row for each that was resolved, in order. The last name is the probe. */
-static bool resolved(cpuu_directory *d)
+static bool resolved(talk *t)
 {
-    const cpuu_nspi_answer *a = &d->answer;
+    cpuu_directory *d = t->d;
+    const cpuu_nspi_answer *a = &t->answer;
     size_t row = 0;
-    if (a->n_mids != d->n_chosen + 1 || !good_columns(a))
+    if (a->n_mids != t->n_chosen + 1 || !good_columns(a))
         return false;
-    bool telling = a->mids[d->n_chosen] == CPUU_NSPI_UNRESOLVED;
+    bool telling = a->mids[t->n_chosen] == CPUU_NSPI_UNRESOLVED;
     for (size_t i = 0; i < a->n_mids; i++) {
         bool has_row = a->mids[i] == CPUU_NSPI_RESOLVED;
         if (has_row && row >= a->n_rows)
             return false;
-        if (i < d->n_chosen) {
-            wanted *w = &d->all[d->chosen[i]];
+        if (i < t->n_chosen) {
+            wanted *w = &d->all[t->chosen[i]];
             if (has_row && is_him(a, row, w->key)) {
                 if (!take(a, row, w))
                     d->mail->fatal = CPUU_E_NOMEM;
@@ -233,38 +244,40 @@ static bool resolved(cpuu_directory *d)
 }
 
 /* Entries a part of which is what was asked for: whose address is exactly that? */
-static bool matched(cpuu_directory *d)
+static bool matched(talk *t)
 {
-    const cpuu_nspi_answer *a = &d->answer;
+    cpuu_directory *d = t->d;
+    const cpuu_nspi_answer *a = &t->answer;
     if (!good_columns(a))
         return false;
     for (size_t row = 0; row < a->n_rows; row++)
-        for (size_t i = 0; i < d->n_chosen; i++) {
-            wanted *w = &d->all[d->chosen[i]];
+        for (size_t i = 0; i < t->n_chosen; i++) {
+            wanted *w = &d->all[t->chosen[i]];
             if (!w->person->found && is_him(a, row, w->key) && !take(a, row, w))
                 d->mail->fatal = CPUU_E_NOMEM;
         }
     return true;
 }
 
-static bool mapped(cpuu_directory *d)
+static bool mapped(talk *t)
 {
-    const cpuu_nspi_answer *a = &d->answer;
-    if (a->n_mids != d->n_chosen)
+    cpuu_directory *d = t->d;
+    const cpuu_nspi_answer *a = &t->answer;
+    if (a->n_mids != t->n_chosen)
         return false;
-    for (size_t i = 0; i < d->n_chosen; i++)
-        d->all[d->chosen[i]].mid = a->mids[i];
+    for (size_t i = 0; i < t->n_chosen; i++)
+        d->all[t->chosen[i]].mid = a->mids[i];
     return true;
 }
 
-static bool read_back(cpuu_directory *d)
+static bool read_back(talk *t)
 {
-    const cpuu_nspi_answer *a = &d->answer;
-    if (a->n_rows != d->n_chosen || !good_columns(a))
+    cpuu_directory *d = t->d;
+    const cpuu_nspi_answer *a = &t->answer;
+    if (a->n_rows != t->n_chosen || !good_columns(a))
         return false;
-    for (size_t i = 0; i < d->n_chosen; i++) {
-        wanted *w = &d->all[d->chosen[i]];
-        w->mid = 0;
+    for (size_t i = 0; i < t->n_chosen; i++) {
+        wanted *w = &d->all[t->chosen[i]];
         if (is_him(a, i, w->key) && !take(a, i, w))
             d->mail->fatal = CPUU_E_NOMEM;
     }
@@ -276,17 +289,18 @@ static bool read_back(cpuu_directory *d)
 
 static void done(cpuu_call *call);
 
-static void call_begin(cpuu_directory *d, phase next)
+static void call_begin(talk *t, phase next)
 {
-    cpuu_call_clear(&d->call);
-    memset(&d->call, 0, sizeof(d->call));
-    d->call.body = d->body.data;
-    d->call.body_size = d->body.size;
-    d->call.on_done = done;
-    d->call.user = d;
-    d->phase = next;
+    cpuu_call_clear(&t->call);
+    memset(&t->call, 0, sizeof(t->call));
+    t->call.body = t->body.data;
+    t->call.body_size = t->body.size;
+    t->call.on_done = done;
+    t->call.user = t;
+    t->phase = next;
 }
 
+/* Answers that still come find nobody waiting. */
 static void fail_all(cpuu_directory *d, const cpuu_error *err)
 {
     for (size_t i = 0; i < d->n_all; i++) {
@@ -296,21 +310,25 @@ static void fail_all(cpuu_directory *d, const cpuu_error *err)
         op->error = *err;
         op->rc = err->rc < 0 ? err->rc : CPUU_E_FAILED;
     }
-    d->n_all = d->n_chosen = 0;
-    if (!d->session || !cpuu_session_busy(d->session)) /* else it is being bound */
-        d->phase = IDLE;
+    d->n_all = 0;
+    for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++) {
+        t->n_chosen = 0;
+        if (!t->session || !cpuu_session_busy(t->session)) /* else it is being bound */
+            t->phase = IDLE;
+    }
 }
 
-static void bind(cpuu_directory *d)
+static void bind(talk *t)
 {
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
+    cpuu_directory *d = t->d;
     cpuu_error err = CPUU_ERROR_INIT;
-    if (d->session && d->url != d->endpoint->nspi_url) {
-        cpuu_session_free(d->session);
-        d->session = NULL;
+    if (t->session && t->url != d->endpoint->nspi_url) {
+        cpuu_session_free(t->session);
+        t->session = NULL;
     }
-    if (!d->session) {
-        d->url = d->endpoint->nspi_url;
+    if (!t->session) {
+        t->url = d->endpoint->nspi_url;
         cpuu_session_options o = {.kind = CPUU_SESSION_DIRECTORY,
                                   .url = d->endpoint->nspi_url,
                                   .user_dn = d->endpoint->account_dn,
@@ -318,14 +336,15 @@ static void bind(cpuu_directory *d)
                                   .credentials = d->endpoint->credentials,
                                   .number = ++d->mail->contexts};
         memcpy(o.client_guid, d->mail->client_guid, sizeof(o.client_guid));
-        if (cpuu_session_new(d->mail->http, &o, d->mail->log, &d->session, &err) != CPUU_OK) {
+        if (cpuu_session_new(d->mail->http, &o, d->mail->log, &t->session, &err) != CPUU_OK) {
             fail_all(d, &err);
             return;
         }
     }
-    cpuu_nspi_bind(&d->body, &stat);
-    call_begin(d, BINDING);
-    cpuu_session_connect(d->session, &d->call);
+    cpuu_buf_reset(&t->body);
+    cpuu_nspi_bind(&t->body, &stat);
+    call_begin(t, BINDING);
+    cpuu_session_connect(t->session, &t->call);
 }
 
 /* "X500:/o=...": the form an alias has in the list of proxy addresses. NULL: out of memory. */
@@ -340,101 +359,119 @@ static const char *as_alias(const wanted *w)
     return name;
 }
 
-/* A DN is asked for as it is and as an alias; whichever is known brings its row. */
-static bool ask_names(cpuu_directory *d)
+/* Adds what a key is asked as: a DN as it is and as an alias; whichever is known brings its row. */
+static void add_name(talk *t, size_t index, const char **names)
+{
+    wanted *w = &t->d->all[index];
+    names[t->n_chosen] = w->key;
+    t->chosen[t->n_chosen++] = index;
+    w->named = true;
+    if (w->key[0] != '/')
+        return;
+    const char *alias = as_alias(w);
+    if (!alias)
+        t->d->mail->fatal = CPUU_E_NOMEM; /* better no answer than a wrong "not found" */
+    names[t->n_chosen] = alias ? alias : w->key;
+    t->chosen[t->n_chosen++] = index;
+}
+
+static bool ask_names(talk *t)
 {
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
+    cpuu_directory *d = t->d;
     const char *names[NAMES_PER_REQUEST + 1];
-    for (; d->next_name < d->n_all && d->n_chosen + 2 <= NAMES_PER_REQUEST; d->next_name++) {
-        const wanted *w = &d->all[d->next_name];
-        const char *alias = w->key[0] == '/' && !w->person->found ? as_alias(w) : NULL;
-        if (w->person->found)
-            continue;
-        names[d->n_chosen] = w->key;
-        d->chosen[d->n_chosen++] = d->next_name;
-        if (w->key[0] != '/')
-            continue;
-        if (!alias)
-            d->mail->fatal = CPUU_E_NOMEM; /* better no answer than a wrong "not found" */
-        names[d->n_chosen] = alias ? alias : w->key;
-        d->chosen[d->n_chosen++] = d->next_name;
-    }
-    if (d->n_chosen == 0)
+    for (; d->next_name < d->n_all && t->n_chosen + 2 <= d->most; d->next_name++)
+        if (!d->all[d->next_name].named && !d->all[d->next_name].person->found)
+            add_name(t, d->next_name, names);
+    if (t->n_chosen == 0)
         return false;
-    names[d->n_chosen] = PROBE;
-    cpuu_nspi_resolve_names(&d->body, &stat, columns, N_COLS, names, (uint32_t)d->n_chosen + 1);
-    call_begin(d, RESOLVING);
-    cpuu_session_request(d->session, "ResolveNames", &d->call);
+    names[t->n_chosen] = PROBE;
+    cpuu_nspi_resolve_names(&t->body, &stat, columns, N_COLS, names, (uint32_t)t->n_chosen + 1);
+    call_begin(t, RESOLVING);
+    cpuu_session_request(t->session, "ResolveNames", &t->call);
     return true;
 }
 
-static void add_match(cpuu_directory *d, cpuu_value *any, size_t who, const char *key)
+static void add_match(talk *t, cpuu_value *any, size_t who, const char *key)
 {
-    any[d->n_chosen] = (cpuu_value){TAG_ANR, (uint32_t)strlen(key), (const uint8_t *)key};
-    d->chosen[d->n_chosen++] = who;
+    any[t->n_chosen] = (cpuu_value){TAG_ANR, (uint32_t)strlen(key), (const uint8_t *)key};
+    t->chosen[t->n_chosen++] = who;
 }
 
 /* A server takes an address for a part of longer ones: ResolveNames says "ambiguous" although
  * somebody has exactly that one. GetMatches brings all of them ([MS-OXNSPI] 3.1.4.1.10). It also
  * serves where there is no ResolveNames. */
-static bool ask_matches(cpuu_directory *d)
+static bool ask_matches(talk *t)
 {
+    cpuu_directory *d = t->d;
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
     cpuu_value any[MATCHES_PER_REQUEST];
-    for (size_t i = 0; i < d->n_all && d->n_chosen + 2 <= MATCHES_PER_REQUEST; i++) {
+    for (size_t i = 0; i < d->n_all && t->n_chosen + 2 <= MATCHES_PER_REQUEST; i++) {
         wanted *w = &d->all[i];
         if (!w->unclear || w->person->found)
             continue;
         w->unclear = false;
-        add_match(d, any, i, w->key);
+        add_match(t, any, i, w->key);
         const char *alias = w->key[0] == '/' ? as_alias(w) : NULL;
         if (alias)
-            add_match(d, any, i, alias);
+            add_match(t, any, i, alias);
         else if (w->key[0] == '/')
             d->mail->fatal = CPUU_E_NOMEM;
     }
-    if (d->n_chosen == 0)
+    if (t->n_chosen == 0)
         return false;
-    cpuu_nspi_get_matches(&d->body, &stat, any, (uint32_t)d->n_chosen, MAX_MATCHES, columns, N_COLS);
-    call_begin(d, MATCHING);
-    cpuu_session_request(d->session, "GetMatches", &d->call);
+    cpuu_nspi_get_matches(&t->body, &stat, any, (uint32_t)t->n_chosen, MAX_MATCHES, columns, N_COLS);
+    call_begin(t, MATCHING);
+    cpuu_session_request(t->session, "GetMatches", &t->call);
     return true;
 }
 
-static bool ask_rows(cpuu_directory *d)
+static bool ask_rows(talk *t)
 {
+    cpuu_directory *d = t->d;
     static const cpuu_nspi_stat stat = CPUU_NSPI_STAT_INIT;
     uint32_t mids[MIDS_PER_REQUEST];
-    for (size_t i = 0; i < d->n_all && d->n_chosen < MIDS_PER_REQUEST; i++)
+    for (size_t i = 0; i < d->n_all && t->n_chosen < MIDS_PER_REQUEST; i++)
         if (d->all[i].mid && !d->all[i].person->found) {
-            mids[d->n_chosen] = d->all[i].mid;
-            d->chosen[d->n_chosen++] = i;
+            mids[t->n_chosen] = d->all[i].mid;
+            d->all[i].mid = 0;
+            t->chosen[t->n_chosen++] = i;
         }
-    if (d->n_chosen == 0)
+    if (t->n_chosen == 0)
         return false;
-    cpuu_nspi_query_rows(&d->body, &stat, mids, (uint32_t)d->n_chosen, (uint32_t)d->n_chosen,
+    cpuu_nspi_query_rows(&t->body, &stat, mids, (uint32_t)t->n_chosen, (uint32_t)t->n_chosen,
                          columns, N_COLS);
-    call_begin(d, READING);
-    cpuu_session_request(d->session, "QueryRows", &d->call);
+    call_begin(t, READING);
+    cpuu_session_request(t->session, "QueryRows", &t->call);
     return true;
 }
 
-static bool ask_mids(cpuu_directory *d)
+static bool ask_mids(talk *t)
 {
+    cpuu_directory *d = t->d;
     const char *dns[NAMES_PER_REQUEST];
-    for (; d->next_dn < d->n_all && d->n_chosen < NAMES_PER_REQUEST; d->next_dn++) {
-        const wanted *w = &d->all[d->next_dn];
-        if (w->person->found || w->key[0] != '/')
+    for (; d->next_dn < d->n_all && t->n_chosen < d->most; d->next_dn++) {
+        wanted *w = &d->all[d->next_dn];
+        if (w->mapped || w->person->found || w->key[0] != '/')
             continue;
-        dns[d->n_chosen] = w->key;
-        d->chosen[d->n_chosen++] = d->next_dn;
+        w->mapped = true;
+        dns[t->n_chosen] = w->key;
+        t->chosen[t->n_chosen++] = d->next_dn;
     }
-    if (d->n_chosen == 0)
+    if (t->n_chosen == 0)
         return false;
-    cpuu_nspi_dn_to_mid(&d->body, dns, (uint32_t)d->n_chosen);
-    call_begin(d, MAPPING);
-    cpuu_session_request(d->session, "DNToMId", &d->call);
+    cpuu_nspi_dn_to_mid(&t->body, dns, (uint32_t)t->n_chosen);
+    call_begin(t, MAPPING);
+    cpuu_session_request(t->session, "DNToMId", &t->call);
     return true;
+}
+
+static bool any_in(const cpuu_directory *d, phase first, phase last)
+{
+    for (const talk *t = d->talks; t < d->talks + MAX_TALKS; t++)
+        if (t->phase >= first && t->phase <= last)
+            return true;
+    return false;
 }
 
 /* Nobody is said to be unknown who was not asked about. */
@@ -448,34 +485,43 @@ static void finish(cpuu_directory *d)
         w->op->rc = d->refused.rc < 0 ? d->refused.rc : CPUU_E_FAILED;
     }
     d->n_all = 0;
-    d->phase = IDLE;
 }
 
-/* The next request, or the end. */
-static void step(cpuu_directory *d)
+/* The next request; nothing while others have to bring their answers first; or the end. */
+static void step(talk *t)
 {
-    cpuu_buf_reset(&d->body);
-    d->n_chosen = 0;
-    if (d->n_all == 0) {
-        d->phase = IDLE;
+    cpuu_directory *d = t->d;
+    cpuu_buf_reset(&t->body);
+    t->n_chosen = 0;
+    t->phase = IDLE;
+    if (d->n_all == 0 || t->dead)
+        return;
+    if (!t->session || !cpuu_session_connected(t->session)) {
+        bind(t);
         return;
     }
-    if (!d->session || !cpuu_session_connected(d->session)) {
-        bind(d);
-        return;
-    }
-    if (!ask_names(d) && !ask_matches(d) && !ask_rows(d) && !ask_mids(d))
+    if (!ask_names(t) && !ask_matches(t) && !any_in(d, RESOLVING, MATCHING) && !ask_rows(t) &&
+        !ask_mids(t) && !any_in(d, MAPPING, READING))
         finish(d);
 }
 
-static bool understand(cpuu_directory *d, const cpuu_call *call, cpuu_error *err)
+/* What an answer has made known may be work for those that had none. */
+static void wake(cpuu_directory *d)
 {
+    for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++)
+        if (d->n_all && t->phase == IDLE && t->session && cpuu_session_connected(t->session))
+            step(t);
+}
+
+static bool understand(talk *t, const cpuu_call *call, cpuu_error *err)
+{
+    cpuu_directory *d = t->d;
     static const char *const types[] = {"",        "Bind",    "ResolveNames", "GetMatches",
                                         "DNToMId", "QueryRows"};
     cpuu_reader r;
     bool nomem, ok;
     cpuu_reader_init(&r, call->reply, call->reply_size);
-    if (!cpuu_nspi_decode(&r, types[d->phase], &d->answer, &nomem)) {
+    if (!cpuu_nspi_decode(&r, types[t->phase], &t->answer, &nomem)) {
         if (nomem)
             d->mail->fatal = cpuu_nomem(err);
         else
@@ -484,73 +530,109 @@ static bool understand(cpuu_directory *d, const cpuu_call *call, cpuu_error *err
                       r.error.offset, r.error.what);
         return false;
     }
-    ok = d->phase == RESOLVING ? resolved(d)
-         : d->phase == MATCHING ? matched(d)
-         : d->phase == MAPPING ? mapped(d)
-         : d->phase == READING ? read_back(d)
+    ok = t->phase == RESOLVING ? resolved(t)
+         : t->phase == MATCHING ? matched(t)
+         : t->phase == MAPPING ? mapped(t)
+         : t->phase == READING ? read_back(t)
                                : true;
     if (!ok)
         cpuu_fail(err, CPUU_E_FORMAT, "address book: the answer does not fit the question");
-    for (size_t i = 0; ok && i < d->n_chosen; i++) {
-        wanted *w = &d->all[d->chosen[i]];
-        w->answered = w->answered || d->phase != MAPPING || !w->mid;
+    for (size_t i = 0; ok && i < t->n_chosen; i++) {
+        wanted *w = &d->all[t->chosen[i]];
+        w->answered = w->answered || t->phase != MAPPING || !w->mid;
     }
     return ok;
 }
 
-/* This server does not answer such a request: it is not sent again, and who is left is asked about
- * in the other ways. */
-static void other_way(cpuu_directory *d, const cpuu_error *err)
+/* Keys of the request under way are asked again. */
+static void back_up(talk *t)
 {
-    if (d->refused.rc >= 0)
-        d->refused = *err;
-    if (d->phase == RESOLVING) {
-        for (size_t i = d->chosen[0]; i < d->n_all; i++)
-            d->all[i].unclear = !d->all[i].person->found;
-        d->next_name = d->n_all;
-    } else if (d->phase == MAPPING) {
-        d->next_dn = d->n_all;
-    } else if (d->phase == READING) {
-        for (size_t i = 0; i < d->n_chosen; i++)
-            d->all[d->chosen[i]].mid = 0;
+    cpuu_directory *d = t->d;
+    for (size_t i = 0; i < t->n_chosen; i++) {
+        wanted *w = &d->all[t->chosen[i]];
+        if (t->phase == RESOLVING)
+            w->named = false;
+        else if (t->phase == MAPPING || t->phase == READING)
+            w->mapped = false;
     }
-    step(d);
+    if (t->n_chosen && t->phase == RESOLVING && t->chosen[0] < d->next_name)
+        d->next_name = t->chosen[0];
+    else if (t->n_chosen && t->phase != RESOLVING && t->chosen[0] < d->next_dn)
+        d->next_dn = t->chosen[0];
 }
 
-/* Keys of the request under way are asked again. */
-static void back_up(cpuu_directory *d)
+/* A request that was refused may have been too long. */
+static bool ask_for_fewer(talk *t, const cpuu_call *call)
 {
-    if (d->n_chosen && d->phase == RESOLVING)
-        d->next_name = d->chosen[0];
-    else if (d->n_chosen && d->phase == MAPPING)
-        d->next_dn = d->chosen[0];
+    cpuu_directory *d = t->d;
+    if (call->end != CPUU_CALL_ANSWERED || d->most <= FEWEST_NAMES || t->n_chosen <= FEWEST_NAMES)
+        return false;
+    d->most = d->most / 4 > FEWEST_NAMES ? d->most / 4 : FEWEST_NAMES;
+    return true;
+}
+
+/* This server does not answer such a request: it is not sent again, and who is left is asked about
+ * in the other ways. */
+static void other_way(talk *t, const cpuu_error *err)
+{
+    cpuu_directory *d = t->d;
+    if (d->refused.rc >= 0)
+        d->refused = *err;
+    if (t->phase == MAPPING)
+        d->next_dn = d->n_all;
+    if (t->phase != RESOLVING)
+        return;
+    back_up(t);
+    for (; d->next_name < d->n_all; d->next_name++) {
+        wanted *w = &d->all[d->next_name];
+        w->unclear = w->unclear || (!w->named && !w->person->found);
+        w->named = true;
+    }
+}
+
+/* The request has failed. False: nobody can be looked up. */
+static bool goes_on(talk *t, const cpuu_call *call)
+{
+    if (t->phase == BINDING && t > t->d->talks) /* the first one goes on alone */
+        t->dead = true;
+    else if (t->phase == BINDING || call->rc == CPUU_E_AUTH)
+        return false;
+    else if (t->phase != MATCHING && (ask_for_fewer(t, call) || t->rebinds++ < MAX_REBINDS))
+        back_up(t);
+    else
+        other_way(t, &call->error);
+    return true;
+}
+
+static bool answered(talk *t, const cpuu_call *call, cpuu_error *err)
+{
+    if (understand(t, call, err))
+        return true;
+    if (t->phase == BINDING || t->d->mail->fatal)
+        return false;
+    other_way(t, err);
+    return true;
 }
 
 static void done(cpuu_call *call)
 {
-    cpuu_directory *d = call->user;
+    talk *t = call->user;
+    cpuu_directory *d = t->d;
     cpuu_error err = call->error;
-    if (d->phase == LEAVING) {
-        d->phase = IDLE;
-    } else if (call->rc >= 0) {
-        if (understand(d, call, &err))
-            step(d);
-        else if (d->phase != BINDING && !d->mail->fatal)
-            other_way(d, &err);
-        else
-            fail_all(d, &err);
-    } else if (call->rc == CPUU_E_STOP || call->rc == CPUU_E_NOMEM) {
+    const bool stop = call->rc == CPUU_E_STOP || call->rc == CPUU_E_NOMEM;
+    if (stop && t->phase != LEAVING)
         d->mail->fatal = call->rc;
-        fail_all(d, &err);
-    } else if (d->phase == BINDING || call->rc == CPUU_E_AUTH) {
-        fail_all(d, &err);
-    } else if (d->phase != MATCHING && d->rebinds < MAX_REBINDS) {
-        d->rebinds++;
-        back_up(d);
-        step(d);
-    } else {
-        other_way(d, &err);
+    if (t->phase == LEAVING || d->n_all == 0) {
+        t->phase = IDLE;
+        return;
     }
+    if (call->rc >= 0 ? answered(t, call, &err) : !stop && goes_on(t, call)) {
+        step(t);
+        wake(d);
+        return;
+    }
+    t->phase = IDLE;
+    fail_all(d, &err);
 }
 
 /* ---- for the pool ------------------------------------------------------------------------------
@@ -567,8 +649,12 @@ cpuu_rc cpuu_mail_directory(cpuu_mail *mail, const cpuu_endpoint *endpoint, cpuu
         return cpuu_nomem(err);
     d->mail = mail;
     d->endpoint = endpoint;
-    cpuu_buf_init(&d->body, 1u << 20);
-    cpuu_nspi_answer_init(&d->answer);
+    d->most = NAMES_PER_REQUEST;
+    for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++) {
+        t->d = d;
+        cpuu_buf_init(&t->body, 1u << 20);
+        cpuu_nspi_answer_init(&t->answer);
+    }
     d->next = mail->directories;
     mail->directories = d;
     *out = d;
@@ -589,10 +675,24 @@ static bool add_keys(cpuu_directory *d, cpuu_mail_op *op)
     return true;
 }
 
+/* Bind takes a trip of its own: it pays from three requests on. */
+static void start_talks(cpuu_directory *d)
+{
+    size_t names = 0;
+    for (size_t i = 0; i < d->n_all; i++)
+        names += d->all[i].key[0] == '/' ? 2 : 1;
+    const size_t requests = names / d->most + 1;
+    for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++) {
+        const bool more = t > d->talks && requests < 3;
+        t->rebinds = 0;
+        if (t->phase == IDLE && (!more || t->session) && d->n_all) /* else it is being bound */
+            step(t);
+    }
+}
+
 void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n)
 {
     d->n_all = d->next_name = d->next_dn = 0;
-    d->rebinds = 0;
     d->refused = (cpuu_error)CPUU_ERROR_INIT;
     for (size_t i = 0; i < n; i++)
         if (!add_keys(d, ops[i])) {
@@ -602,13 +702,12 @@ void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n)
             fail_all(d, &err);
             return;
         }
-    if (d->phase == IDLE) /* else it is being bound */
-        step(d);
+    start_talks(d);
 }
 
 bool cpuu_directory_idle(const cpuu_directory *d)
 {
-    return d->phase == IDLE || (d->phase == BINDING && d->n_all == 0);
+    return d->n_all == 0 && !any_in(d, RESOLVING, LEAVING);
 }
 
 void cpuu_directory_finish(cpuu_directory *d, const cpuu_error *err)
@@ -618,24 +717,35 @@ void cpuu_directory_finish(cpuu_directory *d, const cpuu_error *err)
 
 void cpuu_directory_leave(cpuu_directory *d)
 {
-    if (!d->session || !cpuu_session_connected(d->session) || cpuu_session_busy(d->session))
-        return;
-    cpuu_buf_reset(&d->body);
-    cpuu_nspi_unbind(&d->body);
-    call_begin(d, LEAVING);
-    cpuu_session_disconnect(d->session, &d->call);
+    for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++) {
+        if (!t->session || !cpuu_session_connected(t->session) || cpuu_session_busy(t->session))
+            continue;
+        cpuu_buf_reset(&t->body);
+        cpuu_nspi_unbind(&t->body);
+        call_begin(t, LEAVING);
+        cpuu_session_disconnect(t->session, &t->call);
+    }
 }
 
-cpuu_call *cpuu_directory_call(cpuu_directory *d)
+bool cpuu_directory_under_way(const cpuu_directory *d)
 {
-    return &d->call;
+    for (const talk *t = d->talks; t < d->talks + MAX_TALKS; t++)
+        if (cpuu_http_is_under_way(d->mail->http, &t->call.http))
+            return true;
+    return false;
+}
+
+void cpuu_directory_cancel(cpuu_directory *d)
+{
+    for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++)
+        cpuu_http_cancel(d->mail->http, &t->call.http);
 }
 
 /* Ready for the first question, which will not have to wait for the Bind. */
 void cpuu_directory_ahead(cpuu_directory *d)
 {
-    if (d->phase == IDLE && !d->session)
-        bind(d);
+    if (d->talks->phase == IDLE && !d->talks->session)
+        bind(d->talks);
 }
 
 cpuu_directory *cpuu_directory_next(const cpuu_directory *d)
@@ -645,10 +755,12 @@ cpuu_directory *cpuu_directory_next(const cpuu_directory *d)
 
 void cpuu_directory_free(cpuu_directory *d)
 {
-    cpuu_session_free(d->session);
-    cpuu_call_clear(&d->call);
-    cpuu_buf_free(&d->body);
-    cpuu_nspi_answer_free(&d->answer);
+    for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++) {
+        cpuu_session_free(t->session);
+        cpuu_call_clear(&t->call);
+        cpuu_buf_free(&t->body);
+        cpuu_nspi_answer_free(&t->answer);
+    }
     cpuu_free(d->all);
     cpuu_free(d);
 }

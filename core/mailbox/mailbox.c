@@ -55,7 +55,7 @@ bool cpuu_mail_under_way(const cpuu_mail *mail)
     for (cpuu_spare *s = mail->spares; s; s = cpuu_spare_next(s))
         any = any || cpuu_http_is_under_way(mail->http, &cpuu_spare_call(s)->http);
     for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
-        any = any || cpuu_http_is_under_way(mail->http, &cpuu_directory_call(d)->http);
+        any = any || cpuu_directory_under_way(d);
     return any;
 }
 
@@ -67,7 +67,7 @@ static void cancel_all(cpuu_mail *mail)
     for (cpuu_spare *s = mail->spares; s; s = cpuu_spare_next(s))
         cpuu_http_cancel(mail->http, &cpuu_spare_call(s)->http);
     for (cpuu_directory *d = mail->directories; d; d = cpuu_directory_next(d))
-        cpuu_http_cancel(mail->http, &cpuu_directory_call(d)->http);
+        cpuu_directory_cancel(d);
 }
 
 /* Ends what was begun ahead of time and is not wanted any more. */

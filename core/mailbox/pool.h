@@ -373,7 +373,8 @@ void cpuu_directory_start(cpuu_directory *d, cpuu_mail_op **ops, size_t n);
 bool cpuu_directory_idle(const cpuu_directory *d);
 void cpuu_directory_finish(cpuu_directory *d, const cpuu_error *err); /* fails what is left */
 void cpuu_directory_leave(cpuu_directory *d);
-cpuu_call *cpuu_directory_call(cpuu_directory *d);
+bool cpuu_directory_under_way(const cpuu_directory *d); /* a request of it is */
+void cpuu_directory_cancel(cpuu_directory *d);
 void cpuu_directory_free(cpuu_directory *d);
 cpuu_directory *cpuu_directory_next(const cpuu_directory *d);
 

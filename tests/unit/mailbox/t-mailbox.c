@@ -1223,6 +1223,43 @@ START_TEST(a_kind_of_request_the_address_book_lacks_is_made_up_for)
 }
 END_TEST
 
+/* More names than one request holds: every answer reaches who asked, whatever becomes of one of the
+ * sessions. */
+START_TEST(many_people_are_looked_up_side_by_side)
+{
+    enum { N = 1400 };
+    static account a;
+    account_of(&a, "target", "alice");
+    const lab_user *bob = lab_find_user(lab_find_org(model, "target"), "bob");
+    static const char *const faults[][2] = {{"", ""}, {"503", "Bind"}, {"fail", "ResolveNames"},
+                                            {"lose-context", "ResolveNames"},
+                                            {"close-after", "ResolveNames"},
+                                            {"lose-context", "DNToMId"}};
+    static char text[N][60];
+    static const char *keys[N];
+    static cpuu_person p[N];
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(text[i], sizeof(text[i]), i % 3 ? "/o=SourceOrg/cn=n%u" : "n%u@nowhere.test", i);
+        keys[i] = i % 7 == 0 ? bob->dn : i % 7 == 1 ? bob->smtp : text[i];
+    }
+    for (unsigned f = 0; f < sizeof(faults) / sizeof(faults[0]); f++) {
+        cpuu_directory *d;
+        ck_assert_int_eq(cpuu_mail_directory(mail, &a.endpoint, &d, &err), CPUU_OK);
+        cpuu_mail_op op = {
+            .verb = CPUU_MAIL_LOOKUP, .directory = d, .keys = keys, .n_keys = N, .people = p};
+        fault("target", faults[f][0], faults[f][1], 2, f ? 1 : 0);
+        run_ok(&op, 1);
+        for (unsigned i = 0; i < N; i++) {
+            ck_assert_int_eq(p[i].found, i % 7 < 2);
+            if (p[i].found)
+                ck_assert_str_eq(p[i].dn, bob->dn);
+        }
+        cpuu_mail_op_clear(&op);
+    }
+    fault("target", "", "", 1, 0);
+}
+END_TEST
+
 START_TEST(a_read_only_mailbox_is_not_written_to)
 {
     static account a;
@@ -2229,6 +2266,7 @@ int main(void)
         an_address_that_begins_another_is_found,
         an_old_dn_is_found_as_an_alias,
         a_kind_of_request_the_address_book_lacks_is_made_up_for,
+        many_people_are_looked_up_side_by_side,
         a_read_only_mailbox_is_not_written_to,
         rows_are_handed_over_one_by_one_and_can_be_stopped,
         reads_survive_a_lost_context_an_overflow_and_a_closed_connection,
