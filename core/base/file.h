@@ -67,6 +67,8 @@ void cpuu_replace_end(cpuu_replace *r);
  * path. The caller holds the lock. */
 void cpuu_replace_sweep(const char *path);
 
+/* A regular file, or a link to one: for files that a library opens by their names. */
+bool cpuu_is_file(const char *path);
 /* Missing is success. */
 cpuu_rc cpuu_file_delete(const char *path, cpuu_error *err);
 /* Flushes the folder that holds path, so that a create, rename or delete in it lasts. */

@@ -528,3 +528,9 @@ cpuu_rc cpuu_path_nocase(const char *base, const char *relative, char **out, cpu
         return cpuu_fail(err, CPUU_E_NOTFOUND, "'%s' does not exist", path);
     return CPUU_OK;
 }
+
+bool cpuu_is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}

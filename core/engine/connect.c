@@ -18,6 +18,10 @@ static cpuu_rc open_http(cpuu_engine *e, cpuu_error *err)
     if (s->allow_insecure_http)
         cpuu_logf(e->log, CPUU_LV_WARNING,
                   "AllowInsecureHTTP is set: credentials may travel unencrypted. For the lab only.");
+    if (s->ca_file && !cpuu_is_file(s->ca_file)) { /* libcurl would wait for a pipe */
+        cpuu_fail(err, CPUU_E_USAGE, "'%s' is not a file", s->ca_file);
+        return cpuu_settings_refuse(s, "CAFile", err);
+    }
     return cpuu_http_new(&o, e->log, &e->http, err);
 }
 

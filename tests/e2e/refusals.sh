@@ -57,6 +57,12 @@ make_ini </dev/null
 sed -i /CAFile/d "$WORK/CPUU.ini"
 refused "certificate of an unknown authority" 4 "11 0" 'certificate'
 make_ini </dev/null
+mkfifo "$WORK/pipe"
+for file in "$WORK/pipe" "$WORK/none.pem"; do
+    sed -i "s,^CAFile=.*,CAFile=$file," "$WORK/CPUU.ini"
+    refused "CAFile=$(basename "$file")" 4 "11 0" "CPUU.ini:2: CAFile: '.*' is not a file"
+done
+make_ini </dev/null
 sed -i '/TargetDomains/d; /AutodiscoverTargetURL/d' "$WORK/CPUU.ini"
 lab_get 'stats?reset=1' >/dev/null
 refused "a Switch Message alone names no host" 4 "11 0" 'TargetDomains'
