@@ -191,6 +191,7 @@ typedef struct cpuu_read_row {
     uint64_t stream_size;
     uint32_t stream_parts; /* ... so many of which are still to come */
     bool split;            /* beginning with its second request */
+    bool leaf;             /* a folder that says it has no subfolders */
 } cpuu_read_row;
 
 struct cpuu_work {
@@ -218,6 +219,8 @@ struct cpuu_work {
     uint32_t object_bytes; /* average answer seen for the properties of one object */
     bool is_table, end;
     bool unfiltered; /* the server cannot restrict by class: the rows just read are of no use */
+    size_t walked;    /* tree.c: rows whose own tables were read, or need not be */
+    uint64_t top_fid; /* and the folder that was asked about */
     bool own_filter; /* all rows are read, with their class, and chosen here */
     bool is_range;      /* rows of a table, for objects whose ids are known */
     size_t range_next;  /* the one that probably comes next */
@@ -319,6 +322,14 @@ void cpuu_write_start(cpuu_work *w);
 void cpuu_write_end(cpuu_work *w);
 cpuu_rc cpuu_write_check(cpuu_mail_op *op);
 void cpuu_names_start(cpuu_work *w);
+
+/* ---- tree.c ------------------------------------------------------------------------------------
+ */
+
+/* A table of a tree has ended. True: w->fid is a folder whose own is to be read as well. */
+bool cpuu_tree_more(cpuu_work *w);
+/* Whether there is a row of that folder, while tables below are read. */
+bool cpuu_tree_knows(cpuu_work *w, uint64_t fid);
 
 /* ---- open.c ------------------------------------------------------------------------------------
  */

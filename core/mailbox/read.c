@@ -18,6 +18,7 @@
 #define TAG_ENTRYID   CPUU_TAG(0x0fff, CPUU_PT_BINARY)
 #define TAG_PARENT_ID CPUU_TAG(0x6749, CPUU_PT_INT64)  /* PidTagParentFolderId */
 #define TAG_PARENT    CPUU_TAG(0x0e09, CPUU_PT_BINARY) /* PidTagParentEntryId */
+#define TAG_BELOW     CPUU_TAG(0x360a, CPUU_PT_BOOL)   /* PidTagSubfolders */
 #define TABLE_CUT     510u /* bytes; strings 255 characters ([MS-OXCTABL] R121-R122) */
 #define STRING_CUT    255u
 #define MAX_VALUE     (64u << 20)
@@ -743,11 +744,11 @@ static void add_range_row(cpuu_work *w, const cpuu_rop_answer *a, uint32_t index
 static void add_row(cpuu_work *w, const cpuu_rop_answer *a, size_t first)
 {
     const cpuu_cell *cells = a->cells + first;
-    cpuu_read_row *row = row_add(w);
-    if (!row || !make_values(w, row, w->n_columns - w->n_id_columns))
-        return;
     cpuu_value id = cpuu_cell_value(&cells[0], &a->bytes);
     uint64_t number = id.size == 8 ? cpuu_le64(id.data) : 0;
+    cpuu_read_row *row = cpuu_tree_knows(w, number) ? NULL : row_add(w);
+    if (!row || !make_values(w, row, w->n_columns - w->n_id_columns))
+        return;
     if (id.size != 8)
         row->rc = CPUU_E_FORMAT;
     if (is_short_table(w)) {
@@ -761,7 +762,9 @@ static void add_row(cpuu_work *w, const cpuu_rop_answer *a, size_t first)
     } else {
         cpuu_value parent = cpuu_cell_value(&cells[1], &a->bytes);
         row->fid = number;
-        row->mid = parent.size == 8 ? cpuu_le64(parent.data) : 0;
+        row->mid = parent.size == 8 ? cpuu_le64(parent.data) : w->top_fid ? w->fid : 0;
+        cpuu_value below = cpuu_cell_value(&cells[w->n_id_columns - 1], &a->bytes);
+        row->leaf = below.tag == TAG_BELOW && below.size && !below.data[0];
     }
     copy_cells(w, row, a, cells);
 }
@@ -811,6 +814,8 @@ static void table_answer(cpuu_unit *u, cpuu_lane *lane, const cpuu_step *step,
         w->unfiltered = true;
     else if (w->unfiltered && step->what == WHAT_ROWS)
         return;
+    else if (a->code && w->top_fid && cpuu_mapi_rc(a->code) == CPUU_E_ACCESS)
+        w->end = true; /* what is below is not for us */
     else if (a->code)
         cpuu_work_fail_code(w, a->code,
                             step->what == WHAT_OPEN ? "opening a folder" : "reading a table");
@@ -1107,6 +1112,10 @@ void cpuu_read_next(cpuu_work *w)
         queue_page(w);
         return;
     }
+    if (!cpuu_work_failed(w) && cpuu_tree_more(w)) {
+        queue_page(w);
+        return;
+    }
     if (!row_ids(w) || cpuu_work_failed(w))
         return;
     for (size_t i = 0; i < w->n_rows; i++)
@@ -1154,14 +1163,15 @@ static bool make_columns(cpuu_work *w)
         tags = permission_tags;
         n = sizeof(permission_tags) / sizeof(permission_tags[0]);
     }
-    w->n_id_columns = op->what == CPUU_FOLDERS || w->own_filter ? 2 : 1;
-    w->columns = cpuu_arena_alloc(&w->scratch, (n + 2u) * sizeof(*w->columns));
+    w->n_id_columns = cpuu_read_is_tree(w) ? 3 : op->what == CPUU_FOLDERS || w->own_filter ? 2 : 1;
+    w->columns = cpuu_arena_alloc(&w->scratch, (n + 3u) * sizeof(*w->columns));
     if (!w->columns) {
         cpuu_work_nomem(w);
         return false;
     }
     w->columns[0] = first;
     w->columns[1] = w->own_filter ? TAG_CLASS : TAG_PARENT_ID;
+    w->columns[2] = TAG_BELOW;
     if (n)
         memcpy(w->columns + w->n_id_columns, tags, n * sizeof(*tags));
     w->n_columns = n + w->n_id_columns;

@@ -293,6 +293,7 @@ struct lab_org {
     uint8_t unknown;     /* a RopId nobody knows here: nothing of its request is done; 0 = none */
     bool crashing;       /* and that ends in a 500 instead of RpcFormat */
     bool stopping;       /* or in an error for that ROP, and no answer to what comes after it */
+    bool lax;            /* Restrict and the Depth flag are taken, and have no effect */
     bool whole_reads;    /* a ReadStream is answered whole or with RopBufferTooSmall */
     uint8_t without;     /* bit n: request n of lab_nspi is not known here */
     bool mapihttp;    /* offered at all */

@@ -22,7 +22,7 @@ static void add_children(lab_rop *x, lab_table *t, lab_folder *f)
         if (c->parent != f || c->deleted || !(lab_rights(c, x->user) & 0x500))
             continue;
         add_row(t, c);
-        if (t->flags & FLAG_DEPTH)
+        if ((t->flags & FLAG_DEPTH) && !x->org->lax)
             add_children(x, t, c);
     }
 }
@@ -304,7 +304,7 @@ void rop_restrict(lab_rop *x)
         return;
     lab_table *t = &o->table;
     cpuu_free(t->restriction);
-    t->restriction = size ? lab_dup(r.data, size) : NULL;
+    t->restriction = size && !x->org->lax ? lab_dup(r.data, size) : NULL;
     t->restriction_size = size;
     t->pos = 0;
     rebuild(x, o);

@@ -239,6 +239,7 @@ static bool set_fault(lab_org *o, const json_t *j)
     const json_t *unknown = json_object_get(j, "unknown");
     const json_t *crashing = json_object_get(j, "crashing");
     const json_t *stopping = json_object_get(j, "stopping");
+    const json_t *lax = json_object_get(j, "lax");
     const json_t *whole_reads = json_object_get(j, "whole_reads");
     const json_t *without = json_object_get(j, "without");
     if (action && !known_action(action))
@@ -255,6 +256,8 @@ static bool set_fault(lab_org *o, const json_t *j)
         o->unknown = (uint8_t)json_integer_value(unknown);
     if (crashing)
         o->crashing = json_is_true(crashing);
+    if (lax)
+        o->lax = json_is_true(lax);
     if (stopping)
         o->stopping = json_is_true(stopping);
     if (whole_reads)

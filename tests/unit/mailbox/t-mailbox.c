@@ -1179,6 +1179,39 @@ START_TEST(an_old_dn_is_found_as_an_alias)
 }
 END_TEST
 
+/* The same folders with the same parents, whether or not the server goes deep when it is asked to. */
+START_TEST(a_tree_is_read_from_a_server_that_does_not_go_deep)
+{
+    static const uint32_t tags[] = {0x3001001Fu, 0x0E090102u};
+    static account a;
+    cpuu_mailbox *box = open_box(&a, "source", "alice", false);
+    cpuu_mail_op op[2];
+    for (int i = 0; i < 2; i++) {
+        lab_find_org(model, "source")->lax = i;
+        op[i] = (cpuu_mail_op){.verb = CPUU_MAIL_READ, .box = box, .what = CPUU_FOLDERS,
+                               .flags = CPUU_DEEP, .role = CPUU_ROLE_ROOT, .tags = tags,
+                               .n_tags = 2};
+        run_ok(&op[i], 1);
+    }
+    ck_assert_uint_gt(op[0].rows.count, 20);
+    ck_assert_uint_eq(op[0].rows.count, op[1].rows.count);
+    for (size_t i = 0; i < op[0].rows.count; i++) {
+        const cpuu_mail_row *x = &op[0].rows.items[i], *y = op[1].rows.items;
+        size_t k = 0;
+        while (k < op[1].rows.count && (y[k].id.size != x->id.size ||
+                                        memcmp(y[k].id.data, x->id.data, x->id.size) != 0))
+            k++;
+        ck_assert_uint_lt(k, op[1].rows.count);
+        for (size_t v = 0; v < 2; v++)
+            ck_assert(x->values[v].size == y[k].values[v].size && x->values[v].size &&
+                      memcmp(x->values[v].data, y[k].values[v].data, x->values[v].size) == 0);
+    }
+    cpuu_mail_op_clear(&op[0]);
+    cpuu_mail_op_clear(&op[1]);
+    lab_find_org(model, "source")->lax = false;
+}
+END_TEST
+
 /* A server that lacks a kind of request: 1 DNToMId, 2 ResolveNames, 4 QueryRows, 16 GetMatches. Who
  * it was about is found in the other ways, and nobody is "not found" who was not asked about. */
 START_TEST(a_kind_of_request_the_address_book_lacks_is_made_up_for)
@@ -2267,6 +2300,7 @@ int main(void)
         an_old_dn_is_found_as_an_alias,
         a_kind_of_request_the_address_book_lacks_is_made_up_for,
         many_people_are_looked_up_side_by_side,
+        a_tree_is_read_from_a_server_that_does_not_go_deep,
         a_read_only_mailbox_is_not_written_to,
         rows_are_handed_over_one_by_one_and_can_be_stopped,
         reads_survive_a_lost_context_an_overflow_and_a_closed_connection,
