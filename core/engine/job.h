@@ -150,6 +150,8 @@ void cpuu_ost_mention(cpuu_job *job);
 /* Whether this run is about the profile: -Profiles, -DefaultProfile, ..., or no selector at all. */
 bool cpuu_is_selected(const cpuu_settings *s, const cpuu_profile_root *root, const char *name);
 cpuu_rc cpuu_update_profile(cpuu_job *job, cpuu_error *err);
+/* Whether settings and profile allow an update, and of which account; no mailbox is asked. */
+cpuu_rc cpuu_classify(cpuu_job *job, const cpuu_account **account, cpuu_error *err);
 cpuu_rc cpuu_undo_profile(cpuu_job *job, cpuu_error *err);
 cpuu_rc cpuu_cleanup_profile(cpuu_job *job, cpuu_error *err);
 /* Brings what an earlier run left to an end. job->journal is open afterwards when one exists. */

@@ -152,6 +152,7 @@ static void list_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root 
 {
     cpuu_error err = CPUU_ERROR_INIT;
     cpuu_job job;
+    const cpuu_account *account = NULL;
     if (cpuu_job_open(e, reg, root, name, &job, &err) != CPUU_OK) {
         printf("  %s: cannot be read: %s\n", name, err.text);
         cpuu_job_close(&job);
@@ -168,6 +169,11 @@ static void list_profile(cpuu_engine *e, cpuu_reg *reg, const cpuu_profile_root 
     for (size_t i = 0; i < p->n_services; i++)
         printf("    service %s (%s)\n", p->services[i].name ? p->services[i].name : "?",
                p->services[i].display_name ? p->services[i].display_name : "");
+    if (job.previous == CPUU_PROFILE_WAS_NOT_PROCESSED && cpuu_classify(&job, &account, &err) < 0)
+        printf("    an update leaves it alone: %s\n", err.text);
+    else if (account)
+        printf("    an update switches it when '%s' has moved\n",
+               account->smtp ? account->smtp : account->legacy_dn ? account->legacy_dn : "its mailbox");
     cpuu_job_close(&job);
 }
 

@@ -20,7 +20,7 @@ static void report_already(cpuu_job *job, const cpuu_marker *marker)
                   a && a->smtp ? a->smtp : "no Exchange mailbox");
 }
 
-static cpuu_rc classify(cpuu_job *job, const cpuu_account **account, cpuu_error *err)
+cpuu_rc cpuu_classify(cpuu_job *job, const cpuu_account **account, cpuu_error *err)
 {
     const cpuu_settings *s = job->e->settings;
     cpuu_profile_rules rules = {
@@ -382,7 +382,7 @@ cpuu_rc cpuu_update_profile(cpuu_job *job, cpuu_error *err)
     }
     rc = cpuu_engine_prepare(job->e, err);
     if (rc == CPUU_OK)
-        rc = classify(job, &account, err);
+        rc = cpuu_classify(job, &account, err);
     if (rc == CPUU_OK)
         rc = refuse_old_journal(job, err);
     if (rc == CPUU_OK)

@@ -20,7 +20,7 @@ static const status_row statuses[] = {
     {"PROFILE_IS_BACKUP", "The profile is the backup copy of another one.", 0},
     {"PROFILE_ALREADY_UPDATED", "The profile has been updated before.", 0},
     {"PROFILE_BACKUP_NOT_FOUND", "There is no backup to go back to.", 0},
-    {"PROFILE_NOT_RESOLVED", "The account of the profile cannot be resolved; it is left alone.",
+    {"PROFILE_NOT_RESOLVED", "The profile, or its account, cannot be found; it is left alone.",
      CPUU_EXIT_SWITCH_ERR},
     {"PROFILE_NOT_EXCHANGE_SERVICE",
      "The Exchange service has no server name or no mailbox; the profile is left alone.", 0},

@@ -99,7 +99,7 @@ check "a colleague who has moved" decided 'Bob Brown: e-mail 1' rewritten migrat
 check "a colleague who has not moved" decided 'Bob Brown: e-mail 2' kept not-migrated
 check "somebody found by address only" decided 'Erin Engel: e-mail 1' rewritten migrated
 check "somebody nobody knows" decided 'Gone: e-mail 1' kept unknown
-check "somebody named by the target's identity" decided 'Already: e-mail 1' already migrated
+check "somebody named by the target's identity" decided 'Already: e-mail 1' already at-target
 check "a linked entry of the address book" \
     decided 'Bob Brown: entry of the address book it is linked with' rewritten migrated
 check "a linked contact" decided 'Erin Engel: linked contact' rewritten own

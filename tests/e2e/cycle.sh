@@ -14,6 +14,7 @@ no_requests() { [ "$(lab_get stats | jq '[.[].requests] | add')" = 0 ]; }
 md5=$(md5sum <"$HIVE")
 gives "list-profiles ends well" 0 --list-profiles
 says "list-profiles shows the profile" '^  Outlook (default)'
+says "list-profiles tells what would become of it" "an update switches it when 'alice@source.test' has moved"
 says "list-profiles shows the account" 'Exchange account alice@source.test, primary, cached'
 gives "dry run ends well" 1 --dry-run
 check "dry run leaves the hive" "its bytes differ" test "$md5" = "$(md5sum <"$HIVE")"

@@ -94,7 +94,7 @@ Rules|Missing folder|dropped|missing
 Rules|Red ones|rewritten|own
 Rules|Odd ones|rewritten|own
 Rules|Made on the web|kept|excluded
-Rules|News for all|rewritten|migrated
+Rules|News for all|rewritten|public
 Rules|Reply to orders|rewritten|own
 Rules|Reply with a file|dropped|missing
 Rules|Copied by the move|rewritten|migrated
