@@ -2,7 +2,8 @@
  * What one POX Autodiscover response says ([MS-OXDSCLI] 2.2.4). Pure.
  *
  * A Protocol element comes in two shapes: with a child <Type> (EXCH, EXPR, WEB, EXHTTP), and as
- * <Protocol Type="mapiHttp"> with MailStore and AddressBook. The namespaces are http:// in life and
+ * <Protocol Type="mapiHttp"> with MailStore and AddressBook; the type is taken from either place, in
+ * any case. The namespaces are http:// in life and
  * https:// in many published examples; both are taken.
  */
 #include "net/autodiscover.h"
@@ -119,20 +120,16 @@ static cpuu_rc take_ews(const xmlNode *protocol, int rank, int *best, char **url
     return CPUU_OK;
 }
 
-static cpuu_rc take_old_shape(const xmlNode *protocol, int *best_ews, cpuu_autodiscover_result *r,
-                              cpuu_error *err)
+static cpuu_rc take_old_shape(const xmlNode *protocol, const char *type, int *best_ews,
+                              cpuu_autodiscover_result *r, cpuu_error *err)
 {
     static const char *const types[] = {"EXCH", "EXHTTP", "EXPR"}; /* inside to outside */
-    char *type = NULL;
     int rank = 0;
-    cpuu_rc rc = cpuu_xml_child_text(protocol, "Type", &type, err);
-    for (int i = 0; type && i < 3; i++) {
-        if (strcmp(type, types[i]) == 0)
+    for (int i = 0; i < 3; i++) {
+        if (cpuu_caseeq(type, types[i]))
             rank = i + 1;
     }
-    cpuu_free(type);
-    if (rc >= 0)
-        rc = take_ews(protocol, rank, best_ews, &r->ews_url, err);
+    cpuu_rc rc = take_ews(protocol, rank, best_ews, &r->ews_url, err);
     if (rc >= 0 && rank == 1 && !r->server)
         rc = cpuu_xml_child_text(protocol, "Server", &r->server, err);
     return rc;
@@ -147,14 +144,14 @@ static cpuu_rc take_protocols(const xmlNode *account, cpuu_autodiscover_result *
     while (rc >= 0 && (p = cpuu_xml_child(account, "Protocol", p))) {
         char *type = NULL;
         rc = cpuu_xml_attribute(p, "Type", &type, err);
-        if (rc < 0)
-            break;
-        if (!type) {
-            rc = take_old_shape(p, &best_ews, r, err);
-        } else if (cpuu_caseeq(type, "mapiHttp")) {
+        if (rc >= 0 && !type)
+            rc = cpuu_xml_child_text(p, "Type", &type, err);
+        if (rc >= 0 && type && cpuu_caseeq(type, "mapiHttp")) {
             rc = take_urls(p, "MailStore", &r->emsmdb_url, &r->emsmdb_url2, err);
             if (rc >= 0)
                 rc = take_urls(p, "AddressBook", &r->nspi_url, &r->nspi_url2, err);
+        } else if (rc >= 0 && type) {
+            rc = take_old_shape(p, type, &best_ews, r, err);
         }
         cpuu_free(type);
     }

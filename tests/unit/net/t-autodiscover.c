@@ -122,6 +122,17 @@ START_TEST(all_documented_shapes_are_read)
     ck_assert_ptr_null(r->alternatives[0].legacy_dn);
     ck_assert_str_eq(r->alternatives[1].legacy_dn, "/o=1");
     cpuu_autodiscover_answer_free(&a);
+    ck_assert_int_eq(
+        parse(ANSWER(DN, SETTINGS "<Protocol Type='exch'><Server>s</Server><EwsUrl>w</EwsUrl>"
+                         "</Protocol><Protocol><Type>MAPIHTTP</Type><MailStore><ExternalUrl>m"
+                         "</ExternalUrl></MailStore><AddressBook><InternalUrl>n</InternalUrl>"
+                         "</AddressBook></Protocol><Protocol><Server>none</Server></Protocol>"),
+              &a, &err), CPUU_OK);
+    ck_assert_str_eq(r->server, "s");
+    ck_assert_str_eq(r->ews_url, "w");
+    ck_assert_str_eq(r->emsmdb_url, "m");
+    ck_assert_str_eq(r->nspi_url, "n");
+    cpuu_autodiscover_answer_free(&a);
     ck_assert_int_eq(parse(ANSWER("", "<Action>redirectAddr</Action><RedirectAddr>b@c"
                                       "</RedirectAddr>"), &a, &err), CPUU_OK);
     ck_assert_int_eq(a.kind, CPUU_AD_REDIRECT_ADDR);
