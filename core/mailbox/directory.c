@@ -21,6 +21,7 @@
 #define MIDS_PER_REQUEST  100u
 #define FEWEST_NAMES      20u  /* what no server refuses for its length */
 #define MAX_TALKS         4u
+#define BODY_MAX          (1u << 20)
 #define MAX_REBINDS       2u
 
 /* A name nobody has: what the server says of it tells what "not found" looks like there. */
@@ -474,6 +475,14 @@ static bool any_in(const cpuu_directory *d, phase first, phase last)
     return false;
 }
 
+static void clear_talk(talk *t)
+{
+    cpuu_call_clear(&t->call);
+    cpuu_buf_free(&t->body);
+    cpuu_buf_init(&t->body, BODY_MAX);
+    cpuu_nspi_answer_free(&t->answer);
+}
+
 /* Nobody is said to be unknown who was not asked about. */
 static void finish(cpuu_directory *d)
 {
@@ -485,6 +494,9 @@ static void finish(cpuu_directory *d)
         w->op->rc = d->refused.rc < 0 ? d->refused.rc : CPUU_E_FAILED;
     }
     d->n_all = 0;
+    for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++)
+        if (t->phase == IDLE) /* large while there was much to ask, and rarely needed again */
+            clear_talk(t);
 }
 
 /* The next request; nothing while others have to bring their answers first; or the end. */
@@ -652,7 +664,7 @@ cpuu_rc cpuu_mail_directory(cpuu_mail *mail, const cpuu_endpoint *endpoint, cpuu
     d->most = NAMES_PER_REQUEST;
     for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++) {
         t->d = d;
-        cpuu_buf_init(&t->body, 1u << 20);
+        cpuu_buf_init(&t->body, BODY_MAX);
         cpuu_nspi_answer_init(&t->answer);
     }
     d->next = mail->directories;
@@ -757,9 +769,7 @@ void cpuu_directory_free(cpuu_directory *d)
 {
     for (talk *t = d->talks; t < d->talks + MAX_TALKS; t++) {
         cpuu_session_free(t->session);
-        cpuu_call_clear(&t->call);
-        cpuu_buf_free(&t->body);
-        cpuu_nspi_answer_free(&t->answer);
+        clear_talk(t);
     }
     cpuu_free(d->all);
     cpuu_free(d);
