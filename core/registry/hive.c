@@ -407,12 +407,13 @@ cpuu_rc cpuu_hive_change(const cpuu_hive_image *image, const cpuu_hive_cells *ce
     cpuu_excerpt x;
     if (!cpuu_hive_put(fd, image->data, image->size, 0))
         return cpuu_fail_errno(err, errno, "cannot write the changed hive");
-    sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint: the disk may begin */
     cpuu_rc rc = cpuu_excerpt_take(&x, image, cells, from, err);
     if (rc == CPUU_OK)
         rc = change_file(x.file.fd, from, to, err);
     if (rc == CPUU_OK)
         rc = cpuu_excerpt_give_back(&x, fd, err);
+    if (rc == CPUU_OK) /* a hint: the disk may begin */
+        sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     cpuu_excerpt_free(&x);
     return rc;
 }

@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 typedef enum copy_kind {
     COPY_CELL,
@@ -483,11 +484,8 @@ cpuu_rc cpuu_excerpt_give_back(cpuu_excerpt *x, int fd, cpuu_error *err)
     if (rc == CPUU_OK)
         rc = cpuu_hive_check(&x->file, &head, &cells, err);
     cpuu_hive_cells_free(&cells);
-    uint8_t *bytes = rc == CPUU_OK ? cpuu_memdup(x->file.data, x->file.size) : NULL;
-    if (bytes)
-        rc = give_back(x, bytes, &head, fd, err);
-    else if (rc == CPUU_OK)
-        rc = cpuu_nomem(err);
-    cpuu_free(bytes);
-    return rc;
+    uint8_t *bytes = (uint8_t *)x->file.data; /* ours alone, and of no use afterwards */
+    if (rc == CPUU_OK && mprotect(bytes, x->file.size, PROT_READ | PROT_WRITE) != 0)
+        rc = cpuu_fail_errno(err, errno, "cannot put a part of the hive back");
+    return rc == CPUU_OK ? give_back(x, bytes, &head, fd, err) : rc;
 }

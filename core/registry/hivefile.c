@@ -28,6 +28,7 @@ typedef struct hivefile {
     struct stat st;
     cpuu_hive_image image; /* what the file holds */
     cpuu_hive_image found; /* the file, when it is dirty: the image is that and its log files */
+    cpuu_hive_variant now; /* the file, when it was written since and the image is still the old one */
     cpuu_hive_head head;
     cpuu_hive_cells cells;
     bool broken;    /* an apply() failed: the state of the file must be looked at again */
@@ -89,6 +90,7 @@ static void close_hive(cpuu_reg *reg)
     if (f->fd >= 0)
         close(f->fd); /* and unlocks */
     cpuu_hive_cells_free(&f->cells);
+    cpuu_hive_variant_free(&f->now);
     cpuu_hive_image_free(&f->image);
     cpuu_hive_image_free(&f->found);
     cpuu_free(f->path);
@@ -109,6 +111,14 @@ static void end_change(change *c)
     *c = (change){0};
 }
 
+/* Makes the image what was written; without the memory for that, the object can only be closed. */
+static void catch_up(hivefile *f)
+{
+    if (f->now.data && cpuu_hive_image_update(&f->image, &f->now, NULL) != CPUU_OK)
+        cpuu_hive_image_free(&f->image);
+    cpuu_hive_variant_free(&f->now);
+}
+
 static cpuu_rc usable(const hivefile *f, cpuu_error *err)
 {
     if (f->image.data && !f->broken)
@@ -117,9 +127,10 @@ static cpuu_rc usable(const hivefile *f, cpuu_error *err)
 }
 
 /* end_change is owed on success. */
-static cpuu_rc plan(const hivefile *f, const cpuu_edits *edits, change *out, cpuu_error *err)
+static cpuu_rc plan(hivefile *f, const cpuu_edits *edits, change *out, cpuu_error *err)
 {
     change c = {0};
+    catch_up(f);
     cpuu_rc rc = usable(f, err);
     if (rc == CPUU_OK)
         rc = cpuu_hive_load(f->image.data, &f->head, edits, &c.from, err);
@@ -195,9 +206,8 @@ static cpuu_rc flush_and_check(const hivefile *f, cpuu_replace *r, const cpuu_hi
     return rc;
 }
 
-/* The object now stands for the new file; without the memory for that, it can only be closed.
- * Takes over the cells. */
-static void adopt(hivefile *f, int fd, const struct stat *st, const cpuu_hive_variant *now,
+/* The object now stands for the new file. Takes over what is known of it. */
+static void adopt(hivefile *f, int fd, const struct stat *st, cpuu_hive_variant *now,
                   cpuu_hive_cells *cells)
 {
     close(f->fd);
@@ -208,8 +218,8 @@ static void adopt(hivefile *f, int fd, const struct stat *st, const cpuu_hive_va
     *cells = (cpuu_hive_cells){0};
     f->head.bins_size = f->cells.size;
     cpuu_hive_image_free(&f->found);
-    if (cpuu_hive_image_update(&f->image, now, NULL) != CPUU_OK)
-        cpuu_hive_image_free(&f->image);
+    f->now = *now;
+    *now = (cpuu_hive_variant){0};
 }
 
 /* Everything up to the rename. The checks before the flush are made while the disk writes. The
@@ -268,7 +278,7 @@ static cpuu_rc write_hive(hivefile *f, change *c, cpuu_error *err)
 static cpuu_rc hive_check(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err)
 {
     change c;
-    cpuu_rc rc = plan((const hivefile *)reg, edits, &c, err);
+    cpuu_rc rc = plan((hivefile *)reg, edits, &c, err);
     if (rc == CPUU_OK)
         end_change(&c);
     return rc;
@@ -295,8 +305,9 @@ static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *er
 
 /* ---- the backend ----------------------------------------------------------------------------- */
 
-static cpuu_rc find_key(const hivefile *f, const char *key, uint32_t *at, cpuu_error *err)
+static cpuu_rc find_key(hivefile *f, const char *key, uint32_t *at, cpuu_error *err)
 {
+    catch_up(f);
     return f->image.data ? cpuu_hive_find_key(f->image.data, key, at, err) : usable(f, err);
 }
 

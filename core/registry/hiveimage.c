@@ -243,18 +243,26 @@ cpuu_rc cpuu_hive_variant_read(cpuu_hive_variant *v, const cpuu_hive_image *imag
     return rc;
 }
 
+/* The end of the pages from `at` on that differ. */
+static size_t changed_end(const cpuu_hive_variant *v, size_t at)
+{
+    while (at < v->size && cpuu_hive_variant_changed(v, at))
+        at += CPUU_HIVE_PAGE;
+    return at < v->size ? at : v->size;
+}
+
 static cpuu_rc compare_changed(const cpuu_hive_variant *v, int fd, bool *same, cpuu_error *err)
 {
-    uint8_t page[CPUU_HIVE_PAGE];
+    uint8_t block[32 * CPUU_HIVE_PAGE];
     *same = true;
-    for (size_t at = 0; *same && at < v->size; at += sizeof(page)) {
-        size_t part = v->size - at < sizeof(page) ? v->size - at : sizeof(page);
-        if (!cpuu_hive_variant_changed(v, at))
-            continue;
-        ssize_t n = read_block(fd, page, part, at);
+    for (size_t at = 0; *same && at < v->size;) {
+        size_t part = changed_end(v, at) - at;
+        part = part < sizeof(block) ? part : sizeof(block);
+        ssize_t n = part ? read_block(fd, block, part, at) : 0;
         if (n < 0)
             return cpuu_fail_errno(err, errno, "cannot read the hive again");
-        *same = (size_t)n == part && memcmp(page, v->data + at, part) == 0;
+        *same = (size_t)n == part && memcmp(block, v->data + at, part) == 0;
+        at += part ? part : CPUU_HIVE_PAGE;
     }
     return CPUU_OK;
 }
@@ -271,9 +279,9 @@ cpuu_rc cpuu_hive_image_update(cpuu_hive_image *image, const cpuu_hive_variant *
 {
     if (ftruncate(image->fd, (off_t)v->size) != 0)
         return no_memory(err);
-    for (size_t at = 0; at < v->size; at += CPUU_HIVE_PAGE) {
-        size_t part = v->size - at < CPUU_HIVE_PAGE ? v->size - at : CPUU_HIVE_PAGE;
-        if (cpuu_hive_variant_changed(v, at) && !cpuu_hive_put(image->fd, v->data + at, part, at))
+    for (size_t at = 0, end; at < v->size; at = end + CPUU_HIVE_PAGE) {
+        end = changed_end(v, at);
+        if (!cpuu_hive_put(image->fd, v->data + at, end - at, at))
             return no_memory(err);
     }
     if (v->size == image->size)
