@@ -90,6 +90,8 @@ static cpuu_rc judge(cpuu_run *run, cpuu_rc rc, cpuu_error *err)
 /* Calls update() or skip() and makes what it queued ready to be written. */
 static cpuu_rc call(cpuu_run *run, cpuu_verb verb, cpuu_error *err)
 {
+    if (run->w->profile)
+        cpuu_reg_rest(run->w->profile->reg); /* most do not read it, and need the memory */
     cpuu_rc rc = judge(run, run_call(run, verb), err);
     if (run->w->translate)
         cpuu_translate_forget(run->w->translate);

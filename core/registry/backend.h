@@ -18,6 +18,7 @@ typedef struct cpuu_reg_ops {
     cpuu_rc (*check)(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
     cpuu_rc (*apply)(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
     const char *(*hive_path)(const cpuu_reg *reg); /* NULL = not a hive */
+    void (*rest)(cpuu_reg *reg);                   /* NULL = needs none */
     void (*close)(cpuu_reg *reg);                  /* frees reg, too */
 } cpuu_reg_ops;
 

@@ -18,7 +18,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <unistd.h>
+
+#define WORTH_A_REST ((size_t)1 << 20)
 
 typedef struct hivefile {
     cpuu_reg reg;
@@ -32,6 +35,8 @@ typedef struct hivefile {
     cpuu_hive_head head;
     cpuu_hive_cells cells;
     bool broken;    /* an apply() failed: the state of the file must be looked at again */
+    bool resting;   /* image and cells are given back; the file can be read again */
+    uint64_t key[2], digest; /* of a resting image */
 } hivefile;
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -53,6 +58,11 @@ static bool same_file(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+static cpuu_rc changed_meanwhile(const hivefile *f, cpuu_error *err)
+{
+    return cpuu_fail(err, CPUU_E_BUSY, "'%s' was changed by somebody else meanwhile", f->path);
+}
+
 /* The path must still lead to what was locked: the process that held the lock before may have
  * replaced the file. */
 static cpuu_rc check_path(const hivefile *f, int dir, cpuu_error *err)
@@ -62,7 +72,7 @@ static cpuu_rc check_path(const hivefile *f, int dir, cpuu_error *err)
     if (fstatat(dir, name, &now, AT_SYMLINK_NOFOLLOW) != 0)
         return cpuu_fail_errno(err, errno, "cannot examine '%s'", f->path);
     if (!same_file(&f->st, &now) || now.st_nlink != 1 || !S_ISREG(now.st_mode))
-        return cpuu_fail(err, CPUU_E_BUSY, "'%s' was changed by somebody else meanwhile", f->path);
+        return changed_meanwhile(f, err);
     return CPUU_OK;
 }
 
@@ -97,6 +107,61 @@ static void close_hive(cpuu_reg *reg)
     cpuu_free(f);
 }
 
+/* ---- resting --------------------------------------------------------------------------------- */
+
+/* Makes the image what was written; without the memory for that, the object can only be closed. */
+static void catch_up(hivefile *f)
+{
+    if (f->now.data && cpuu_hive_image_update(&f->image, &f->now, NULL) != CPUU_OK)
+        cpuu_hive_image_free(&f->image);
+    cpuu_hive_variant_free(&f->now);
+}
+
+/* What was recovered from log files is nowhere else. */
+static void hive_rest(cpuu_reg *reg)
+{
+    hivefile *f = (hivefile *)reg;
+    catch_up(f);
+    if (f->image.size < WORTH_A_REST || f->found.data || f->broken ||
+        getrandom(f->key, sizeof(f->key), 0) != sizeof(f->key))
+        return;
+    f->digest = cpuu_hive_digest(f->image.data, f->image.size, f->key);
+    f->resting = true;
+    cpuu_hive_image_free(&f->image);
+    cpuu_hive_cells_free(&f->cells);
+}
+
+/* The same hive again: nothing in it is trusted because it was sound before. */
+static cpuu_rc read_again(hivefile *f, cpuu_error *err)
+{
+    cpuu_hive_head head;
+    cpuu_rc rc = check_path(f, AT_FDCWD, err);
+    cpuu_mem_trim();
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_image_read(&f->image, f->fd, err);
+    if (rc == CPUU_OK && cpuu_hive_digest(f->image.data, f->image.size, f->key) != f->digest)
+        rc = changed_meanwhile(f, err);
+    if (rc == CPUU_OK)
+        rc = cpuu_hive_check(&f->image, &head, &f->cells, err);
+    if (rc != CPUU_OK)
+        cpuu_hive_image_free(&f->image);
+    return rc;
+}
+
+/* After a failure nothing is written any more: the caller may have taken a key for missing. */
+static cpuu_rc wake(hivefile *f, cpuu_error *err)
+{
+    if (f->resting && !f->broken) {
+        cpuu_rc rc = read_again(f, err);
+        f->broken = rc != CPUU_OK;
+        if (rc != CPUU_OK)
+            return cpuu_wrap(err, "reading '%s' again", f->path);
+        f->resting = false;
+    }
+    catch_up(f);
+    return CPUU_OK;
+}
+
 /* ---- applying -------------------------------------------------------------------------------- */
 
 /* The old and the new tree, as far as edits concern them. */
@@ -111,14 +176,6 @@ static void end_change(change *c)
     *c = (change){0};
 }
 
-/* Makes the image what was written; without the memory for that, the object can only be closed. */
-static void catch_up(hivefile *f)
-{
-    if (f->now.data && cpuu_hive_image_update(&f->image, &f->now, NULL) != CPUU_OK)
-        cpuu_hive_image_free(&f->image);
-    cpuu_hive_variant_free(&f->now);
-}
-
 static cpuu_rc usable(const hivefile *f, cpuu_error *err)
 {
     if (f->image.data && !f->broken)
@@ -130,8 +187,9 @@ static cpuu_rc usable(const hivefile *f, cpuu_error *err)
 static cpuu_rc plan(hivefile *f, const cpuu_edits *edits, change *out, cpuu_error *err)
 {
     change c = {0};
-    catch_up(f);
-    cpuu_rc rc = usable(f, err);
+    cpuu_rc rc = wake(f, err);
+    if (rc == CPUU_OK)
+        rc = usable(f, err);
     if (rc == CPUU_OK)
         rc = cpuu_hive_load(f->image.data, &f->head, edits, &c.from, err);
     if (rc == CPUU_OK)
@@ -168,7 +226,7 @@ static cpuu_rc check_original(const hivefile *f, const cpuu_replace *r, cpuu_err
     if (rc == CPUU_OK)
         rc = cpuu_hive_image_compare(f->found.data ? &f->found : &f->image, f->fd, &same, err);
     if (rc == CPUU_OK && !same)
-        rc = cpuu_fail(err, CPUU_E_BUSY, "'%s' was changed by somebody else meanwhile", f->path);
+        rc = changed_meanwhile(f, err);
     return rc;
 }
 
@@ -307,8 +365,10 @@ static cpuu_rc hive_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *er
 
 static cpuu_rc find_key(hivefile *f, const char *key, uint32_t *at, cpuu_error *err)
 {
-    catch_up(f);
-    return f->image.data ? cpuu_hive_find_key(f->image.data, key, at, err) : usable(f, err);
+    cpuu_rc rc = wake(f, err);
+    if (rc == CPUU_OK && !f->image.data)
+        rc = usable(f, err);
+    return rc == CPUU_OK ? cpuu_hive_find_key(f->image.data, key, at, err) : rc;
 }
 
 static cpuu_rc hive_keys(cpuu_reg *reg, const char *key, cpuu_reg_names *out, cpuu_error *err)
@@ -333,7 +393,7 @@ static const char *hive_path(const cpuu_reg *reg)
 }
 
 static const cpuu_reg_ops ops = {hive_keys, hive_values, hive_check,
-                                 hive_apply, hive_path, close_hive};
+                                 hive_apply, hive_path, hive_rest, close_hive};
 
 cpuu_rc cpuu_reg_open_hive(const char *path, cpuu_log *log, cpuu_reg **out, cpuu_error *err)
 {

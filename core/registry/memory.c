@@ -43,7 +43,7 @@ static void mem_close(cpuu_reg *reg)
     cpuu_free(reg);
 }
 
-static const cpuu_reg_ops ops = {mem_keys, mem_values, mem_check, mem_apply, NULL, mem_close};
+static const cpuu_reg_ops ops = {mem_keys, mem_values, mem_check, mem_apply, NULL, NULL, mem_close};
 
 cpuu_rc cpuu_reg_open_memory(cpuu_reg **out, cpuu_error *err)
 {

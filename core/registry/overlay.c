@@ -166,8 +166,13 @@ static void over_close(cpuu_reg *reg)
     cpuu_free(reg);
 }
 
+static void over_rest(cpuu_reg *reg)
+{
+    cpuu_reg_rest(((overlay *)reg)->base);
+}
+
 static const cpuu_reg_ops ops = {over_keys, over_values, over_refuse, over_refuse,
-                                 over_hive_path, over_close};
+                                 over_hive_path, over_rest, over_close};
 
 cpuu_rc cpuu_reg_open_overlay(cpuu_reg *base, const cpuu_edits *edits, cpuu_reg **out,
                               cpuu_error *err)

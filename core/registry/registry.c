@@ -200,3 +200,9 @@ cpuu_rc cpuu_reg_check(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err)
 {
     return edits->count ? reg->ops->check(reg, edits, err) : CPUU_OK;
 }
+
+void cpuu_reg_rest(cpuu_reg *reg)
+{
+    if (reg->ops->rest)
+        reg->ops->rest(reg);
+}

@@ -145,9 +145,9 @@ const cpuu_reg_value *cpuu_reg_find(const cpuu_reg_values *v, const char *name);
  * Applies the whole list or nothing. For a hive: written to a temporary file in the same folder,
  * read again, every byte that no edit concerns compared and every edited key checked, the original
  * checked to be unchanged since it was opened (else CPUU_E_BUSY), flushed, looked at once more,
- * then renamed over it. That takes memory for the hive twice, and a tenth of it more. Killing the
- * process at any moment leaves the old or the new hive, complete. Edits that change nothing write
- * nothing. When only the last step, the flush of the folder, fails, an error is returned although
+ * then renamed over it. That takes memory for the hive once, a tenth of it more, and a few times what
+ * edits concern. Killing the process at any moment leaves the old or the new hive, complete. Edits
+ * that change nothing write nothing. When only the last step, the flush of the folder, fails, an error is returned although
  * the new hive is in place: after an error look at the hive again. After a failure the registry
  * object can only be closed.
  */
@@ -159,6 +159,11 @@ cpuu_rc cpuu_reg_apply(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
  * later) or 999,996 bytes (regf 1.3). CPUU_E_TOOBIG, for a hive: more than about 11,500 keys would
  * be created below one key. That the new hive has more than 512 MiB only apply() can find out. */
 cpuu_rc cpuu_reg_check(cpuu_reg *reg, const cpuu_edits *edits, cpuu_error *err);
+
+/* Gives the memory of a large hive back until it is needed, which the next call of any other kind
+ * finds out: that reads the hive again. When it is not the same by then (CPUU_E_BUSY), or cannot be
+ * read, the registry object can only be closed. */
+void cpuu_reg_rest(cpuu_reg *reg);
 
 /* "a\b": owned by the caller; NULL when out of memory. "" joins to the other part. */
 char *cpuu_reg_join(const char *key, const char *name);
