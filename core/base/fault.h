@@ -12,7 +12,8 @@
 /* A step after which the world looks different ("journal.flush", "hive.rename", "mailbox.save").
  * The twin may end the process here, before the step is taken. */
 void cpuu_fault_step(const char *what);
-/* True when the operation must fail instead of being tried: "alloc", "write", "flush", "request". */
+/* True when the operation must fail instead of being tried: "alloc", "write", "flush", "request";
+ * "answer": of a request that was carried out, the answer is lost. */
 bool cpuu_fault_fail(const char *what);
 
 #endif

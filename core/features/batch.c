@@ -15,6 +15,7 @@
  *     feature does not count against the first one
  *   - a worker that dies while several are written counts against all of them; so whoever it counts
  *     against is written alone the next time, and then it shows whose fault it is
+ *   - so does a request that fails as a whole: see cpuu_run_may_repeat()
  */
 #include "features/private.h"
 
@@ -69,6 +70,23 @@ void cpuu_reading_give_up(cpuu_reading *s, const cpuu_error *why)
         s->given_up = *why;
 }
 
+/* Replay finds out what is there, so that a request that failed as a whole may be repeated; not for
+ * ever, because whoever cut the connection may have come to stay. */
+static cpuu_rc roll_back(cpuu_run *run, cpuu_error *err)
+{
+    cpuu_error why = CPUU_ERROR_INIT;
+    cpuu_rc rc = cpuu_features_rollback(run->w, run->span, false, &why);
+    if (rc == CPUU_E_IO || rc == CPUU_E_NETWORK || rc == CPUU_E_BUSY) {
+        cpuu_logf(run->w->log, CPUU_LV_WARNING,
+                  "feature %s could not be taken back, which is tried once more: %s", run->f->name,
+                  why.text);
+        return cpuu_features_rollback(run->w, run->span, false, err);
+    }
+    if (rc < 0)
+        *err = why;
+    return rc;
+}
+
 /* Takes back what a feature has done. When that fails nothing more may be written, not even to take
  * back another one: the next start does it. */
 static cpuu_rc take_back(cpuu_run *run, cpuu_error *err)
@@ -82,7 +100,7 @@ static cpuu_rc take_back(cpuu_run *run, cpuu_error *err)
         return CPUU_OK;
     if (w->restore_failed)
         return cpuu_fail(err, CPUU_E_FAILED, "an earlier one could not be taken back");
-    cpuu_rc rc = cpuu_features_rollback(w, run->span, false, err);
+    cpuu_rc rc = roll_back(run, err);
     if (rc < 0)
         w->restore_failed = true;
     return rc;
@@ -100,6 +118,7 @@ static cpuu_feature_state state_of(const cpuu_run *run)
 
 static void end_well(cpuu_run *run)
 {
+    cpuu_run_tell(run);
     cpuu_reading_patch(run->s, run);
     if (run->expected && run->n_excused) /* not all that was shown to others has happened */
         cpuu_reading_stale(run->s);
@@ -107,21 +126,76 @@ static void end_well(cpuu_run *run)
     cpuu_report_feature_end(run->w->report, state_of(run), NULL);
 }
 
+/* ---- once more ------------------------------------------------------------------------------- */
+
+/*
+ * When a whole request fails, all features with a change in it fail: with the others' changes that
+ * may have been done, with what went wrong on the way, not with what they wanted. So each of them,
+ * when it has been taken back, is run anew: it reads and compares what is there now, is written by
+ * itself, and what happens then is its own affair. That goes through the journal as a span like
+ * any other. A feature of which the report has already told something is not tried again, nor is
+ * one that is not wholly taken back, because somebody else has changed what it wrote.
+ */
+bool cpuu_run_may_repeat(const cpuu_run *run)
+{
+    return run->unanswered && !run->again && !run->broken && !run->reported && !run->w->dry_run;
+}
+
+static bool is_taken_back(const cpuu_run *run)
+{
+    const cpuu_journal_filter open = {.span = run->span, .open = true};
+    cpuu_error err = CPUU_ERROR_INIT;
+    int64_t seq = 0;
+    if (!run->w->journal || !run->span)
+        return true;
+    if (cpuu_journal_find(run->w->journal, &open, NULL, NULL, &seq, &err) < 0) {
+        cpuu_logf(run->w->log, CPUU_LV_WARNING, "%s", err.text);
+        return false;
+    }
+    return seq == 0;
+}
+
+static bool plan_again(const cpuu_run *run)
+{
+    cpuu_reading *s = run->s;
+    if (s->given_up.rc < 0 ||
+        !cpuu_grow(&s->again, &s->cap_again, s->n_again, sizeof(*s->again)))
+        return false;
+    s->again[s->n_again++] = (cpuu_retry){run->f, run->selected};
+    cpuu_logf(run->w->log, CPUU_LV_WARNING,
+              "feature %s was taken back and is tried once more by itself", run->f->name);
+    return true;
+}
+
+bool cpuu_batch_again(cpuu_reading *s, cpuu_retry *out)
+{
+    if (s->n_again == 0 || s->given_up.rc < 0)
+        return false;
+    *out = s->again[0];
+    memmove(s->again, s->again + 1, --s->n_again * sizeof(*s->again));
+    return true;
+}
+
 static void end_badly(cpuu_run *run, const cpuu_error *why)
 {
     cpuu_reading *s = run->s;
     cpuu_log *log = run->w->log;
     cpuu_error undo = CPUU_ERROR_INIT;
-    cpuu_logf(log, CPUU_LV_ERROR, "%s", why->text);
-    cpuu_run_report(run);
+    bool again = cpuu_run_may_repeat(run) && why->rc != CPUU_E_STOP && why->rc != CPUU_E_NOMEM;
+    cpuu_logf(log, again ? CPUU_LV_WARNING : CPUU_LV_ERROR, "%s", why->text);
     if (take_back(run, &undo) < 0) {
         cpuu_wrap(&undo, "feature %s could not be taken back", run->f->name);
         cpuu_logf(log, CPUU_LV_ERROR, "%s", undo.text);
+        cpuu_run_report(run);
         cpuu_report_feature_end(run->w->report, CPUU_FEATURE_FAILED, undo.text);
         cpuu_reading_give_up(s, &undo);
         return;
     }
+    again = again && is_taken_back(run);
     end_span(run, CPUU_SPAN_FAILED);
+    if (again && plan_again(run))
+        return;
+    cpuu_run_report(run);
     cpuu_report_feature_end(run->w->report, CPUU_FEATURE_FAILED, why->text);
     if (run->critical || run->broken || why->rc == CPUU_E_STOP)
         cpuu_reading_give_up(s, why);
@@ -173,13 +247,20 @@ cpuu_rc cpuu_batch_before(cpuu_run *run)
     return CPUU_E_STOP;
 }
 
+#define DROPPED "not written, because the update of the profile was given up"
+
 static void drop(cpuu_run *run)
 {
     cpuu_run_report(run);
     end_span(run, CPUU_SPAN_OK);
-    cpuu_report_feature_end(run->w->report, CPUU_FEATURE_FAILED,
-                            "not written, because the update of the profile was given up");
+    cpuu_report_feature_end(run->w->report, CPUU_FEATURE_FAILED, DROPPED);
     cpuu_run_end(run);
+}
+
+static void drop_again(cpuu_work *w, const cpuu_feature *f)
+{
+    cpuu_report_feature_begin(w->report, f->name);
+    cpuu_report_feature_end(w->report, CPUU_FEATURE_FAILED, DROPPED);
 }
 
 void cpuu_batch_end(cpuu_reading *s)
@@ -190,6 +271,9 @@ void cpuu_batch_end(cpuu_reading *s)
     for (size_t i = 0; i < s->n_pending; i++)
         drop(s->pending[i]);
     s->n_pending = 0;
+    for (size_t i = 0; i < s->n_again; i++)
+        drop_again(s->w, s->again[i].f);
+    s->n_again = 0;
     if (s->w->journal && cpuu_journal_flush(s->w->journal, &err) < 0)
         cpuu_logf(s->w->log, CPUU_LV_WARNING, "%s", err.text);
 }
@@ -270,7 +354,7 @@ static size_t bytes_to_write(const cpuu_reading *s)
 
 static bool may_wait(const cpuu_run *run)
 {
-    return cpuu_run_queues(run, false) && !run->alone &&
+    return cpuu_run_queues(run, false) && !run->alone && !run->again &&
            run->n_queue - run->n_applied <= MAX_WAITING_CHANGES &&
            run->arena.used + run->values.used <= MAX_WAITING_BYTES;
 }

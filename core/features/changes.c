@@ -358,6 +358,8 @@ static void forget_values(cpuu_run *run)
 {
     if (run->values.used < KEEP_BYTES)
         return;
+    if (run->rc == CPUU_OK)
+        cpuu_run_tell(run);
     for (size_t i = 0; i < run->n_queue; i++) {
         cpuu_queued *q = &run->queue[i];
         q->c.title = "";

@@ -123,15 +123,27 @@ cpuu_rc CPUU_CALL cpuu_service_file_read(cpuu_run *run, uint32_t dir, const char
     return rc < 0 && err.rc ? cpuu_run_problem(run, &err) : rc;
 }
 
-static void report_file(cpuu_run *run, const char *path, bool had, size_t before,
-                        const cpuu_blob *after)
+static cpuu_rc keep_file(cpuu_run *run, const char *path, bool had, size_t before,
+                         const cpuu_blob *after, cpuu_error *err)
 {
-    char old[40], new[40];
-    cpuu_run_report(run);
-    snprintf(old, sizeof(old), "%zu bytes", before);
-    snprintf(new, sizeof(new), "%u bytes", after ? after->size : 0);
-    cpuu_report_change(run->w->report, path, "(file)", had ? old : NULL, after ? new : NULL, ' ');
+    cpuu_written_file *w = cpuu_arena_alloc(&run->arena, sizeof(*w));
+    const char *copy = w ? cpuu_arena_strdup(&run->arena, path) : NULL;
+    if (!copy)
+        return cpuu_nomem(err);
+    *w = (cpuu_written_file){.path = copy, .had = had, .has = after != NULL, .next = run->written};
+    snprintf(w->before, sizeof(w->before), "%zu bytes", before);
+    snprintf(w->after, sizeof(w->after), "%u bytes", after ? after->size : 0);
+    run->written = w;
     run->n_changes++;
+    return CPUU_OK;
+}
+
+void cpuu_run_tell_files(cpuu_run *run)
+{
+    for (const cpuu_written_file *w = run->written; w; w = w->next)
+        cpuu_report_change(run->w->report, w->path, "(file)", w->had ? w->before : NULL,
+                           w->has ? w->after : NULL, ' ');
+    run->written = NULL;
 }
 
 /* Old contents into the journal, flushed; then the file; then what became of it. */
@@ -191,7 +203,7 @@ static cpuu_rc replace(cpuu_run *run, const char *path, const cpuu_blob *data, c
             rc = run->w->dry_run ? remember(run->s, path, data, err)
                                  : write_file(run, path, had, &before, data, err);
         if (rc == CPUU_OK && !same)
-            report_file(run, path, had, size, data);
+            rc = keep_file(run, path, had, size, data, err);
     }
     cpuu_buf_free(&before);
     return rc;

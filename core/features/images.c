@@ -125,10 +125,18 @@ static cpuu_rc keep_image(cpuu_run *run, cpuu_queued *q, const cpuu_mail_op *op,
     return CPUU_OK;
 }
 
+/* Who may not write at all will not be let in a moment later. */
+void cpuu_run_note_unanswered(cpuu_run *run, const cpuu_mail_op *op)
+{
+    if (op->unanswered && op->rc != CPUU_E_AUTH && op->rc != CPUU_E_ACCESS)
+        run->unanswered = true;
+}
+
 static cpuu_rc take_image(const cpuu_slot *s, const cpuu_mail_op *op, cpuu_error *err)
 {
     if (op->rc < 0) {
         s->q->rc = op->rc;
+        cpuu_run_note_unanswered(s->run, op);
         cpuu_run_problem(s->run, &op->error);
         return CPUU_OK;
     }
@@ -166,6 +174,8 @@ static void share_listing(const cpuu_slot *mine, const cpuu_slot *other)
     mine->q->ids_before = other->q->ids_before;
     mine->q->n_ids_before = other->q->n_ids_before;
     mine->q->rc = other->q->rc;
+    if (other->q->rc < 0)
+        mine->run->unanswered = mine->run->unanswered || other->run->unanswered;
     if (other->q->rc < 0 && mine->run != other->run)
         memcpy(mine->run->last_problem, other->run->last_problem, sizeof(mine->run->last_problem));
 }
@@ -235,7 +245,7 @@ cpuu_rc cpuu_run_excuse(cpuu_run *run, cpuu_queued *q, cpuu_rc rc, const char *w
 {
     q->rc = rc;
     q->applied = true;
-    if (!(q->c.flags & CPUU_MAY_FAIL))
+    if (!(q->c.flags & CPUU_MAY_FAIL) || cpuu_run_may_repeat(run))
         return cpuu_fail(err, rc, "cannot change '%s': %s", q->c.title, why);
     run->n_excused++;
     cpuu_logf(run->w->log, CPUU_LV_WARNING, "%s: '%s' was not changed: %s", run->f->name,

@@ -83,6 +83,8 @@ typedef struct cpuu_reading {
     cpuu_arena arena;
     cpuu_run **pending; /* features that have run and whose changes wait to be written together */
     size_t n_pending, cap_pending;
+    struct cpuu_retry *again; /* features that are tried once more, in their order */
+    size_t n_again, cap_again;
     cpuu_error given_up; /* why nothing more may be done in this profile; rc CPUU_OK = go on */
 } cpuu_reading;
 
@@ -135,6 +137,14 @@ typedef struct cpuu_decided {
     struct cpuu_decided *next;
 } cpuu_decided;
 
+/* A file that a feature has written, for its report. */
+typedef struct cpuu_written_file {
+    const char *path;
+    char before[40], after[40]; /* sizes, as text */
+    bool had, has;
+    struct cpuu_written_file *next;
+} cpuu_written_file;
+
 struct cpuu_run { /* its memory is the reading's: a plugin may have kept the pointer */
     bool over;    /* the verb has returned: nobody may ask for anything any more */
     cpuu_reading *s;
@@ -171,7 +181,17 @@ struct cpuu_run { /* its memory is the reading's: a plugin may have kept the poi
     size_t savepoint;
     cpuu_decided *decided, **decided_tail; /* not reported yet */
     bool reported, lost; /* its report has begun; a decision could not be kept */
+    size_t n_told;       /* of the queue: changes that are in the report, or will not be */
+    cpuu_written_file *written; /* not in the report yet */
+    bool unanswered;     /* a whole request failed, not one of its changes: see `again` */
+    bool again;          /* it is tried once more, by itself */
 };
+
+/* A feature that has been taken back and is to be tried once more. */
+typedef struct cpuu_retry {
+    const cpuu_feature *f;
+    bool selected;
+} cpuu_retry;
 
 extern const cpuu_host CPUU_HOST_TABLE;
 
@@ -222,9 +242,13 @@ cpuu_rc cpuu_run_prepare(cpuu_run *run, cpuu_error *err);
  * journal, one writing set. No two of the runs change the same object. Outcome in rc and why of
  * each. */
 void cpuu_runs_write(cpuu_run *const *runs, size_t n);
-/* The rest of it, one run after the other: reports what was written and stages the changes of the
- * profile when all else went well. */
+/* The rest of it, one run after the other: stages the changes of the profile when all else went
+ * well. */
 void cpuu_run_finish(cpuu_run *run);
+/* Reports what has been written and stays. */
+void cpuu_run_tell(cpuu_run *run);
+/* It failed because a whole request did, and may be tried once more when it has been taken back. */
+bool cpuu_run_may_repeat(const cpuu_run *run);
 
 /* services.c: begins the report of a feature and gives out the decisions kept so far. */
 void cpuu_run_report(cpuu_run *run);
@@ -238,6 +262,9 @@ void cpuu_batch_add(cpuu_run *run, const cpuu_error *why);
 void cpuu_batch_apply(cpuu_reading *s);
 /* The same in the middle of a feature; CPUU_E_STOP when it must not go on. */
 cpuu_rc cpuu_batch_before(cpuu_run *run);
+/* The next feature that is to be tried once more; false when there is none. Not from within a
+ * feature: what it holds of its reads would not outlive that. */
+bool cpuu_batch_again(cpuu_reading *s, cpuu_retry *out);
 /* After the last feature: writes what waits, or forgets it when the profile was given up. */
 void cpuu_batch_end(cpuu_reading *s);
 void cpuu_reading_give_up(cpuu_reading *s, const cpuu_error *why);
@@ -247,6 +274,8 @@ cpuu_rc CPUU_CALL cpuu_service_file_read(cpuu_run *run, uint32_t dir, const char
                                          cpuu_blob *out);
 cpuu_rc CPUU_CALL cpuu_service_file_write(cpuu_run *run, uint32_t dir, const char *name,
                                           const cpuu_blob *data);
+/* Reports the files that have been written. */
+void cpuu_run_tell_files(cpuu_run *run);
 cpuu_rc CPUU_CALL cpuu_service_note_put(cpuu_run *run, const char *key, cpuu_blob value);
 cpuu_rc CPUU_CALL cpuu_service_note_get(cpuu_run *run, const char *key, cpuu_blob *out);
 

@@ -273,6 +273,7 @@ void CPUU_CALL cpuu_service_rows_close(cpuu_rows *r)
 void cpuu_reading_free(cpuu_reading *s)
 {
     cpuu_free(s->pending);
+    cpuu_free(s->again);
     while (s->declared) {
         cpuu_fetch *f = s->declared;
         s->declared = f->next;

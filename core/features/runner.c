@@ -135,7 +135,7 @@ static void refuse(cpuu_reading *s, const cpuu_feature *f, const cpuu_error *why
 }
 
 /* update() or skip() of one feature in its span. */
-static void run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected)
+static void run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected, bool again)
 {
     cpuu_error err = CPUU_ERROR_INIT;
     const bool critical = selected && cpuu_feature_is_critical(s->w->settings, f->name);
@@ -149,6 +149,7 @@ static void run_feature(cpuu_reading *s, const cpuu_feature *f, bool selected)
     }
     run->selected = selected;
     run->critical = critical;
+    run->again = again;
     cpuu_rc rc = cpuu_span_begin(run, &err);
     if (rc == CPUU_OK && selected && !critical && f->check) /* else it was asked before */
         rc = run_verb(s, f, CPUU_VERB_CHECK, f->check, &err);
@@ -189,6 +190,13 @@ static bool waits_for(const cpuu_reading *s, const cpuu_feature *f)
     return false;
 }
 
+static void try_again(cpuu_reading *s)
+{
+    cpuu_retry next;
+    while (cpuu_batch_again(s, &next))
+        run_feature(s, next.f, next.selected, true);
+}
+
 static void report_skipped(cpuu_work *w, const cpuu_feature *f)
 {
     cpuu_report_feature_begin(w->report, f->name);
@@ -206,12 +214,16 @@ static cpuu_rc run_all(cpuu_reading *s, const bool *selected, cpuu_error *err)
         }
         if (waits_for(s, f))
             cpuu_batch_apply(s);
+        try_again(s); /* before the next one, which may name it in `after` */
         if (s->given_up.rc != CPUU_OK)
             break;
         cpuu_report_progress(w->report, f->title, (uint32_t)i + 1,
                              (uint32_t)cpuu_plugins_count(w->plugins));
-        run_feature(s, f, selected[i]);
+        run_feature(s, f, selected[i], false);
     }
+    if (s->given_up.rc == CPUU_OK)
+        cpuu_batch_apply(s);
+    try_again(s);
     cpuu_batch_end(s);
     return s->given_up.rc < 0 ? cpuu_fail(err, s->given_up.rc, "%s", s->given_up.text) : CPUU_OK;
 }

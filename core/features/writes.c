@@ -119,6 +119,7 @@ static cpuu_rc take_result(cpuu_run *run, cpuu_queued *q, const cpuu_mail_op *op
     cpuu_rc rc = CPUU_OK;
     q->applied = true;
     if (op->rc < 0) {
+        cpuu_run_note_unanswered(run, op);
         if (!op->maybe_done)
             rc = cpuu_journal_mark(run->w->journal, q->seq, CPUU_RECORD_FAILED, NULL, err);
         run->broken = run->broken || rc < 0;
@@ -261,6 +262,13 @@ static cpuu_rc edit_profile(cpuu_run *run, cpuu_error *err)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+/* Written to the mailbox, and acknowledged. */
+static bool was_written(const cpuu_run *run, size_t i)
+{
+    const cpuu_queued *q = &run->queue[i];
+    return q->merged == i && q->applied && q->rc >= 0 && q->c.what != CPUU_SECTIONS;
+}
+
 static void fail_all(cpuu_run *const *runs, size_t n, const cpuu_error *why, bool broken)
 {
     for (size_t i = 0; i < n; i++) {
@@ -301,17 +309,26 @@ void cpuu_runs_write(cpuu_run *const *runs, size_t n)
     cpuu_free(slots);
 }
 
-void cpuu_run_finish(cpuu_run *run)
+/* The report knows one feature at a time and forgets nothing. So it is not told before it is known
+ * that the feature does not begin anew, or before there is too much to tell later. */
+void cpuu_run_tell(cpuu_run *run)
 {
     cpuu_run_report(run);
-    for (size_t i = run->n_applied; i < run->n_queue; i++) {
-        const cpuu_queued *q = &run->queue[i];
-        if (q->merged != i || !q->applied || q->rc < 0 || q->c.what == CPUU_SECTIONS)
-            continue;
-        run->n_changes++;
-        report_change(run, q);
+    cpuu_run_tell_files(run);
+    for (; run->n_told < run->n_queue; run->n_told++) {
+        const cpuu_queued *q = &run->queue[run->n_told];
+        if (was_written(run, run->n_told) && !q->forgotten)
+            report_change(run, q);
     }
-    if (run->rc == CPUU_OK)
+}
+
+void cpuu_run_finish(cpuu_run *run)
+{
+    for (size_t i = run->n_applied; i < run->n_queue; i++)
+        run->n_changes += was_written(run, i);
+    if (run->rc == CPUU_OK && cpuu_run_queues(run, true)) {
+        cpuu_run_tell(run);
         run->rc = edit_profile(run, &run->why);
+    }
     run->n_applied = run->n_queue; /* a failed flush is not repeated: the feature is rolled back */
 }

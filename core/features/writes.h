@@ -32,6 +32,8 @@ cpuu_slot *cpuu_slots_of(cpuu_run *const *runs, size_t n, size_t *count);
 cpuu_rc cpuu_images_read(const cpuu_slot *slots, size_t n, cpuu_error *err);
 /* Fails on the first conflict or failed image that the feature did not allow to fail. */
 cpuu_rc cpuu_images_compare(cpuu_run *run, cpuu_error *err);
+/* Notes that it was the whole request that failed. */
+void cpuu_run_note_unanswered(cpuu_run *run, const cpuu_mail_op *op);
 /* A change that is not made: an error unless the feature has said that it may fail. */
 cpuu_rc cpuu_run_excuse(cpuu_run *run, cpuu_queued *q, cpuu_rc rc, const char *why,
                         cpuu_error *err);

@@ -212,6 +212,8 @@ typedef struct cpuu_mail_op {
     cpuu_mail_rows rows;      /* READ; free with cpuu_mail_op_clear() */
     cpuu_blob created;        /* CREATE: EntryID (rule: empty), in rows.arena */
     bool maybe_done;          /* a write whose answer was lost: it may have happened */
+    bool unanswered;          /* rc is that of a whole request: the server has said nothing about
+                               * this operation */
 } cpuu_mail_op;
 
 /*

@@ -79,8 +79,11 @@ static void unqueue(cpuu_mailbox *box, cpuu_unit *u)
     u->next = NULL;
 }
 
+/* It fails with the request that it was in, or without ever being in one. */
 void cpuu_unit_fail(cpuu_unit *u, const cpuu_error *err, bool maybe_done)
 {
+    if (u->work && err->rc != CPUU_E_TOOBIG)
+        u->work->op->unanswered = true;
     if (u->cls->fail)
         u->cls->fail(u, err, maybe_done);
     else if (u->work) {

@@ -121,6 +121,7 @@ void cpuu_tables_answer(const cpuu_tables *all, cpuu_mail_op *ops, size_t n)
             continue;
         ops[i].rc = t->op.rc;
         ops[i].error = t->op.error;
+        ops[i].unanswered = t->op.unanswered;
         if (t->op.rc >= 0 && !answer(&ops[i], &t->op.rows)) {
             cpuu_mail_op_clear(&ops[i]);
             ops[i].rc = cpuu_nomem(&ops[i].error);

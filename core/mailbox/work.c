@@ -324,7 +324,7 @@ static void op_reset(cpuu_mail_op *op)
     memset(&op->error, 0, sizeof(op->error));
     memset(&op->rows, 0, sizeof(op->rows));
     memset(&op->created, 0, sizeof(op->created));
-    op->maybe_done = false;
+    op->maybe_done = op->unanswered = false;
 }
 
 static void revive(cpuu_mail *mail)

@@ -369,8 +369,12 @@ bool cpuu_transfer_finish(cpuu_transfer *t, CURLcode code)
     trace(t, status);
     req->status = (uint32_t)status;
     cpuu_fault_step("http.response");
+    if (code == CURLE_OK && authenticate(t))
+        return false;
+    if (code == CURLE_OK && cpuu_fault_fail("answer"))
+        code = CURLE_RECV_ERROR;
     if (code == CURLE_OK)
-        return !authenticate(t);
+        return true;
     req->status = 0;
     explain(t, code);
     return true;

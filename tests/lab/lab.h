@@ -264,7 +264,7 @@ typedef enum lab_admin_flag { LAB_ADMIN_ANY, LAB_ADMIN_REQUIRED, LAB_ADMIN_REFUS
 
 typedef struct lab_fault {
     char action[24]; /* "" = none */
-    char type[24];   /* request type it counts, "" = all */
+    char type[24];   /* request type it counts, "" = all, "change" = what has changed anything */
     uint32_t at;     /* 1 = the next matching request */
     uint32_t count;  /* how many in a row */
     uint32_t seen;

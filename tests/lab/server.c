@@ -78,7 +78,7 @@ static lab_user *authenticate(const lab_org *o, const char *header)
 static const char *due_fault(lab_org *o, const char *type)
 {
     lab_fault *f = &o->fault;
-    if (!*f->action || (*f->type && !(type && cpuu_caseeq(f->type, type))))
+    if (!*f->action || (*f->type && !cpuu_caseeq(f->type, type)))
         return "";
     f->seen++;
     return f->seen >= f->at && f->seen < f->at + f->count ? f->action : "";
@@ -114,6 +114,8 @@ static void fault_after(lab *l, const char *action, lab_response *r)
 {
     if (strcmp(action, "close-after") == 0)
         r->status = 0;
+    if (strcmp(action, "fail-after") == 0)
+        r->status = 500;
     if (strcmp(action, "truncate") == 0) {
         r->body.size /= 2;
         r->chunked = false;
@@ -154,7 +156,10 @@ static void serve(lab_request *q, lab_response *r)
     lab_twist t = {.lose_context = strcmp(action, "lose-context") == 0,
                    .too_small = strcmp(action, "too-small") == 0,
                    .pending = strcmp(action, "pending") == 0};
+    const uint64_t before = o->lab->change;
     route(q, &t, r);
+    if (o->lab->change != before && cpuu_caseeq(o->fault.type, "change"))
+        action = due_fault(o, "change");
     fault_after(o->lab, action, r);
     o->stats.bytes_out += r->body.size;
 }
@@ -219,8 +224,8 @@ static void control_stats(lab *l, bool reset, lab_response *r)
 static bool known_action(const char *a)
 {
     static const char *const known[] = {
-        "",        "503", "fail",      "401",          "close",     "close-after", "truncate",
-        "garbage", "die", "die-after", "lose-context", "too-small", "pending"};
+        "",           "503",      "fail",    "401", "close",     "close-after",  "fail-after",
+        "too-small",  "truncate", "garbage", "die", "die-after", "lose-context", "pending"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(known[i], a) == 0)
             return true;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes the n-th operation of a kind fail. usage: fail.sh alloc|write|flush|request [update|undo|cleanup]
+# Makes the n-th operation of a kind fail. usage: fail.sh alloc|write|flush|request|answer [update|undo|cleanup]
 # The program must say why and end by itself; afterwards the same holds as after a kill.
 kind=${1:-write}
 modes=${2:-update undo cleanup}

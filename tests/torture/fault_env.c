@@ -3,7 +3,8 @@
  * where the product is linked with core/base/fault_none.c; nothing else differs.
  *
  *   CPUU_FAULT_KILL=N         SIGKILL at the N-th step (1 = the first)
- *   CPUU_FAULT_FAIL=WHAT:N    the N-th operation of that kind fails ("alloc", "write", "flush", "request")
+ *   CPUU_FAULT_FAIL=WHAT:N    the N-th operation of that kind fails ("alloc", "write", "flush", "request",
+ *                             "answer")
  *   CPUU_FAULT_FAIL=WHAT:N+   and every one after it
  *   CPUU_FAULT_COUNT=FILE     at exit, writes "steps N", "alloc N", ... to FILE
  *   CPUU_FAULT_TRACE=FILE     appends the name of every step to FILE before it is taken

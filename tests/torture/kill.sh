@@ -1,6 +1,8 @@
 #!/bin/bash
-# Kills the program at its fault points. usage: kill.sh update|undo|cleanup|recovery
+# Kills the program at its fault points. usage: kill.sh update|undo|cleanup|recovery|retry
 # recovery: an update is killed at a sample of its steps, then the undo that follows at each of its own.
+# retry: the answer to a request in which several features write is lost, and the update that takes them
+# back and tries them once more is killed at a sample of the steps from there on.
 mode=${1:-update}
 testing=torture-kill-$mode
 . "${srcdir:-.}/tests/torture/lib.sh"
@@ -87,6 +89,37 @@ kill_recovery() {
         n=$((n + stride))
     done
     to_old "update that was not killed"
+}
+
+lose() { # the n-th answer at the target to what changes something; none: no more
+    lab_post fault "{\"org\":\"target\",\"action\":\"${1:+close-after}\",\"type\":\"change\",\"at\":${1:-1}}" >/dev/null
+}
+
+kill_retry() {
+    joint=2 # the first one is written by one feature
+    lose $joint
+    CPUU_FAULT_TRACE=$WORK/trace CPUU_FAULT_COUNT=$WORK/count.retry run
+    lose
+    grep -aq 'once more by itself' "$WORK/cpuu.log" || fail "points" "no feature is tried once more"
+    is_state "an answer that was lost" new
+    to_old "an answer that was lost"
+    n=$(grep -n '^mailbox.write$' "$WORK/trace" | sed -n "${joint}p" | cut -d: -f1)
+    total=$(counted retry steps)
+    stride=$(((total - n) / ${CPUU_TORTURE_POINTS:-60} + 1))
+    [ $full = 1 ] && stride=1
+    echo "steps $n to $total of the update, every ${stride}th"
+    while lose $joint && killed_at $n; do
+        lose
+        hive_whole || violated "retry killed at $n" "the hive is neither old nor new"
+        if [ $((n / stride % 2)) -eq 0 ]; then
+            to_new_and_back "retry killed at $n"
+        else
+            to_old "retry killed at $n"
+        fi
+        n=$((n + stride))
+    done
+    lose
+    to_old "retry that was not killed"
 }
 
 learn

@@ -5,7 +5,7 @@ mode=${1:-update}
 testing=torture-lab-$mode
 . "${srcdir:-.}/tests/torture/lib.sh"
 
-actions="503 fail garbage truncate close close-after lose-context too-small 401"
+actions="503 fail fail-after garbage truncate close close-after lose-context too-small 401"
 
 requests() { lab_get stats | jq '[.[].requests] | add'; }
 fault() { # action, n
@@ -40,7 +40,7 @@ lab_get 'stats?reset=1' >/dev/null
 if [ $mode = update ]; then updated; else run -UndoAll; fi
 total=$(requests)
 [ $mode = update ] && run -UndoAll
-stride=$((total * 9 / ${CPUU_TORTURE_POINTS:-45} + 1))
+stride=$((total * 10 / ${CPUU_TORTURE_POINTS:-45} + 1))
 [ $full = 1 ] && stride=1
 echo "$mode: $total requests x $(wc -w <<<"$actions") faults, every ${stride}th"
 i=0
