@@ -16,13 +16,42 @@
 
 /* ---- the folder and the file ----------------------------------------------------------------- */
 
+/* What the user can do about a place in which nothing can be kept. */
+static const char *advice(int errnum)
+{
+    switch (errnum) {
+    case ENOSPC:
+    case EDQUOT:
+        return "; make room there, or choose another state folder with --state";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ENOTDIR:
+    case EEXIST:
+        return "; choose with --state a folder in which you, and nobody else, can write";
+    default:
+        return "";
+    }
+}
+
+static cpuu_rc fail_place(int errnum, const char *what, const char *path, cpuu_error *err)
+{
+    cpuu_error why = CPUU_ERROR_INIT;
+    cpuu_fail_errno(&why, errnum, "cannot %s '%s'", what, path);
+    cpuu_fail(err, why.rc, "%s%s", why.text, advice(errnum));
+    if (err)
+        err->detail = why.detail;
+    return why.rc;
+}
+
 static cpuu_rc check_dir(const char *dir, cpuu_error *err)
 {
     struct stat st;
     if (lstat(dir, &st) != 0)
         return cpuu_fail_errno(err, errno, "cannot examine the state folder '%s'", dir);
     if (!S_ISDIR(st.st_mode))
-        return cpuu_fail(err, CPUU_E_ACCESS, "the state folder '%s' is not a folder", dir);
+        return cpuu_fail(err, CPUU_E_ACCESS,
+                         "the state folder '%s' is not a folder; choose another with --state", dir);
     if (st.st_uid != geteuid())
         return cpuu_fail(
             err, CPUU_E_ACCESS,
@@ -36,11 +65,13 @@ static cpuu_rc check_dir(const char *dir, cpuu_error *err)
 
 cpuu_rc cpuu_store_dir(const char *state_dir, bool create, char **out, cpuu_error *err)
 {
-    if (create && cpuu_mkdirs(state_dir, 0700, err) < 0)
-        return cpuu_wrap(err, "preparing the state folder");
+    cpuu_error why = CPUU_ERROR_INIT;
+    if (create && cpuu_mkdirs(state_dir, 0700, &why) < 0)
+        return cpuu_fail(err, why.rc, "the state folder cannot be made: %s%s", why.text,
+                         advice((int)why.detail));
     char *real = realpath(state_dir, NULL);
     if (!real)
-        return cpuu_fail_errno(err, errno, "cannot open the state folder '%s'", state_dir);
+        return fail_place(errno, "open the state folder", state_dir, err);
     char *dir = cpuu_strdup(real);
     free(real);
     if (!dir)
@@ -109,7 +140,7 @@ static cpuu_rc lock_file(const char *path, bool create, int *out, cpuu_error *er
         bool created;
         int fd = open_file(path, create, &created);
         if (fd < 0)
-            return cpuu_fail_errno(err, errno, "cannot open journal '%s'", path);
+            return fail_place(errno, "open journal", path, err);
         cpuu_rc rc = fstat(fd, &st) == 0 ? check_file(&st, path, err)
                                          : cpuu_fail_errno(err, errno, "cannot examine '%s'", path);
         if (rc == CPUU_OK)
@@ -158,7 +189,11 @@ static cpuu_rc fail(cpuu_store *s, int sqlite_rc, cpuu_error *err)
     if (rc == CPUU_E_FORMAT)
         return cpuu_fail(err, rc, "journal '%s' is damaged and was kept as it is (%s)", s->path,
                          sqlite3_errstr(sqlite_rc));
-    return cpuu_fail(err, rc, "journal '%s': %s", s->path, sqlite3_errstr(sqlite_rc));
+    return cpuu_fail(err, rc, "journal '%s': %s%s", s->path, sqlite3_errstr(sqlite_rc),
+                     advice((sqlite_rc & 0xff) == SQLITE_FULL       ? ENOSPC
+                            : (sqlite_rc & 0xff) == SQLITE_READONLY ? EROFS
+                            : rc == CPUU_E_ACCESS                   ? EACCES
+                                                                    : 0));
 }
 
 static cpuu_rc open_database(cpuu_store *s, cpuu_error *err)

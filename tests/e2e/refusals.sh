@@ -139,17 +139,30 @@ gives "hive that is cut off" 16
 echo "not a hive" >"$HIVE"
 gives "no hive at all" 16
 cp -p "$WORK/good.hive" "$HIVE"
+# A state folder that cannot be used: the update, the rollback, the cleanup cannot be done, in turn.
+no_state() { # case, what the user can do
+    gives "$1" 4
+    csv_is "$1: CSV" Outlook "9 0"
+    says "$1: what to do" "cannot open the journal of the profile: .*$2"
+    gives "$1: undo" 4 -UndoAll
+    csv_is "$1: undo: CSV" Outlook "13 0"
+    gives "$1: cleanup" 16 -Cleanup
+    csv_is "$1: cleanup: CSV" Outlook "15 0"
+    check "$1: hive" "changed" cmp -s "$HIVE" "$WORK/good.hive"
+}
 rm -rf "$WORK/state"
 echo blocked >"$WORK/state"
-gives "state folder that is a file" 4
-csv_is "state folder that is a file: CSV" Outlook "9 0"
-says "state folder that is a file: reason" 'cannot open the journal of the profile: the state folder .* is not a folder'
-gives "state folder that is a file: undo" 4 -UndoAll
-csv_is "state folder that is a file: undo: CSV" Outlook "13 0"
-gives "state folder that is a file: cleanup" 16 -Cleanup
-csv_is "state folder that is a file: cleanup: CSV" Outlook "15 0"
-check "state folder that is a file: hive" "changed" cmp -s "$HIVE" "$WORK/good.hive"
+no_state "state folder that is a file" 'is not a folder; choose another with --state'
 rm "$WORK/state"
+mkdir "$WORK/state"
+chmod 777 "$WORK/state"
+no_state "state folder of all" 'chmod go-w'
+chmod 700 "$WORK/state"
+if [ "$(command id -u)" = 0 ]; then
+    chown 65534 "$WORK/state"
+    no_state "state folder of another user" 'choose another with --state'
+fi
+rm -rf "$WORK/state"
 [ "$(command id -u)" = 0 ] && command -v setpriv >/dev/null &&
     as_nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
 if [ "$(command id -u)" = 0 ] && [ -z "${as_nobody:-}" ]; then
@@ -164,6 +177,12 @@ else
     gives "unwritable folder" 4
     csv_is "unwritable folder: CSV" Outlook "11 0"
     says "unwritable folder: reason" 'cannot create a temporary file beside'
+    chmod 755 "$(dirname "$HIVE")"
+    chmod 500 "$WORK/state"
+    gives "unwritable state folder" 4
+    csv_is "unwritable state folder: CSV" Outlook "9 0"
+    says "unwritable state folder: what to do" 'cannot open journal.*choose with --state a folder in which you'
+    chmod 700 "$WORK/state"
     CPUU=$real
     chmod 755 "$(dirname "$HIVE")"
     chown -R "$(command id -u)" "$WORK"
