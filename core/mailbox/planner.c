@@ -7,14 +7,13 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/text.h"
+#include "net/patience.h"
 
 #include <poll.h>
 #include <string.h>
 
 #define MAX_TRIES    3u
 #define MAX_FAILURES 3u /* connections lost in a row before a lane is given up */
-#define MAX_PAUSES   6u
-#define MAX_PAUSE_MS 20000
 #define MAX_LEAKED   100u /* the server's default limit is 250 open messages */
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -94,16 +93,16 @@ static void batch_failed(cpuu_lane *lane, const cpuu_error *err, bool maybe_done
 
 static void lane_wait(cpuu_lane *lane, uint32_t ms)
 {
-    lane->wait_until = cpuu_clock_ms() + (ms < MAX_PAUSE_MS ? ms : MAX_PAUSE_MS);
+    lane->wait_until = cpuu_clock_ms() + (ms < CPUU_MAX_PAUSE_MS ? ms : CPUU_MAX_PAUSE_MS);
     lane->state = CPUU_LANE_WAITING;
 }
 
 /* The server asked to come back later. False: it has asked often enough. */
 static bool lane_pause(cpuu_lane *lane, uint32_t retry_after_s)
 {
-    if (++lane->pauses > MAX_PAUSES)
+    uint32_t ms;
+    if (!cpuu_patience(&lane->pauses, retry_after_s, &ms))
         return false;
-    uint32_t ms = retry_after_s ? retry_after_s * 1000u : 250u << lane->pauses;
     cpuu_logf(lane->box->mail->log, CPUU_LV_TRACEW, "%s: the server is busy, trying again in %u ms",
               lane->box->name, ms);
     lane_wait(lane, ms);

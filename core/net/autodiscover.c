@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "net/patience.h"
 #include "net/srv.h"
 
 #include <stdio.h>
@@ -32,6 +33,9 @@ typedef struct lookup {
     char *last_url;        /* for the closing line of the log */
     bool unauthorized;     /* a 401 came */
     cpuu_error refused;    /* the first CPUU_E_AUTH: it says more than what comes after it */
+    char *busy_url;        /* the first that asked to come back later */
+    uint32_t retry_after_s;
+    unsigned pauses;
     cpuu_autodiscover_answer answer;
     cpuu_error *err;       /* of the latest attempt; never NULL */
 } lookup;
@@ -141,10 +145,18 @@ static const char *caller(const lookup *l)
     return c && c->user ? c->user : "the logged-in user (no User is set for this side)";
 }
 
+static bool is_busy(const cpuu_http_request *req)
+{
+    return req->rc >= 0 && (req->status == 429 || req->status == 503);
+}
+
 static cpuu_rc fail_request(lookup *l, const char *url, const cpuu_http_request *req)
 {
     char words[512];
-    cpuu_rc rc = req->rc < 0 ? req->rc : req->status == 401 ? CPUU_E_AUTH : CPUU_E_NETWORK;
+    cpuu_rc rc = req->rc < 0            ? req->rc
+                 : req->status == 401 ? CPUU_E_AUTH
+                 : is_busy(req)       ? CPUU_E_BUSY
+                                      : CPUU_E_NETWORK;
     cpuu_http_describe(req, words, sizeof(words));
     trace(l, url, words);
     l->unauthorized |= req->rc >= 0 && req->status == 401;
@@ -187,6 +199,15 @@ static cpuu_rc take_location(lookup *l, const char *url, const cpuu_http_request
     return l->answer.redirect ? CPUU_OK : cpuu_nomem(l->err);
 }
 
+static cpuu_rc note_busy(lookup *l, const char *url, const cpuu_http_request *req, cpuu_rc rc)
+{
+    if (!is_busy(req) || l->busy_url)
+        return rc;
+    l->retry_after_s = cpuu_http_retry_after(req);
+    l->busy_url = cpuu_strdup(url);
+    return l->busy_url ? rc : cpuu_nomem(l->err);
+}
+
 static cpuu_rc post(lookup *l, const char *url)
 {
     const cpuu_http_header headers[] = {{"Content-Type", "text/xml; charset=utf-8"},
@@ -206,7 +227,7 @@ static cpuu_rc post(lookup *l, const char *url)
     if (rc < 0 && req.rc >= 0)
         trace(l, url, l->err->text);
     else if (rc < 0 || (req.status != 200 && !is_redirect(req.status)))
-        rc = fail_request(l, url, &req);
+        rc = note_busy(l, url, &req, fail_request(l, url, &req));
     else if (req.status == 200)
         rc = read_answer(l, url, &req);
     else
@@ -301,6 +322,25 @@ static cpuu_rc ask_and_follow(lookup *l, const char *url)
     return follow(l, rc);
 }
 
+/* The server that asked to come back later is asked again, when no other one has answered. */
+static cpuu_rc ask_again(lookup *l, cpuu_rc rc)
+{
+    uint32_t ms;
+    while (rc < 0 && l->busy_url && cpuu_patience(&l->pauses, l->retry_after_s, &ms)) {
+        char *url = l->busy_url;
+        l->busy_url = NULL;
+        cpuu_logf(l->log, CPUU_LV_TRACEW, "Autodiscover at %s is busy, trying again in %u ms", url,
+                  ms);
+        rc = cpuu_http_wait(l->http, ms, l->err);
+        if (rc == CPUU_OK)
+            rc = ask_and_follow(l, url);
+        cpuu_free(url);
+    }
+    if (rc == CPUU_E_BUSY)
+        cpuu_wrap(l->err, "asked %u times, try again later", l->pauses);
+    return rc;
+}
+
 /* ---- the order of candidates ----------------------------------------------------------------- */
 
 static bool is_final(cpuu_rc rc)
@@ -361,8 +401,12 @@ static bool usable_domain(const char *domain)
 static cpuu_rc look_up(lookup *l)
 {
     const char *domain = cpuu_smtp_domain(l->smtp);
-    if (l->query->url)
-        return ask_and_follow(l, l->query->url);
+    cpuu_free(l->busy_url);
+    l->busy_url = NULL;
+    if (l->query->url) {
+        cpuu_rc answer = ask_and_follow(l, l->query->url);
+        return ask_again(l, answer);
+    }
     if (!domain || !usable_domain(domain))
         return cpuu_fail(l->err, CPUU_E_FORMAT, "'%s' has no domain to look up", l->smtp);
     cpuu_rc rc = try_https(l, "", domain);
@@ -372,6 +416,8 @@ static cpuu_rc look_up(lookup *l)
         rc = try_redirect(l, domain);
     if (!is_final(rc))
         rc = try_srv(l, domain);
+    if (!is_final(rc))
+        rc = ask_again(l, rc);
     if (!is_final(rc) && l->refused.rc < 0) {
         *l->err = l->refused;
         rc = l->refused.rc;
@@ -460,5 +506,6 @@ cpuu_rc cpuu_autodiscover(cpuu_http *http, const cpuu_autodiscover_query *query,
     cpuu_autodiscover_answer_free(&l.answer);
     cpuu_free(l.smtp);
     cpuu_free(l.last_url);
+    cpuu_free(l.busy_url);
     return rc;
 }

@@ -44,7 +44,8 @@ typedef struct cpuu_autodiscover_query {
  * Looks one mailbox up. Logs the guide's lines ([TraceW] Failed to get Autodiscover response ...,
  * [Warning] Cannot get ..., [Error] ... on source). Errors: CPUU_E_NETWORK, CPUU_E_AUTH (401, or a
  * host that may not be given credentials), CPUU_E_NOTFOUND (ErrorCode 500/501), CPUU_E_FORMAT,
- * CPUU_E_FAILED (another ErrorCode).
+ * CPUU_E_BUSY (429 or 503 until patience was at its end: patience.h), CPUU_E_FAILED (another
+ * ErrorCode).
  */
 cpuu_rc cpuu_autodiscover(cpuu_http *http, const cpuu_autodiscover_query *query, cpuu_log *log,
                           cpuu_autodiscover_result *out, cpuu_error *err);

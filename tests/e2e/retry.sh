@@ -77,6 +77,14 @@ check "each write is disturbed: nothing of them is left" "$(diff "$WORK/rest.sta
     cmp -s "$WORK/rest.start" "$WORK/rest.now"
 back "each write is disturbed"
 
+# Autodiscover is busy for a moment.
+lab_post fault '{"action":"503","type":"Autodiscover","count":1}' >/dev/null
+update "Autodiscover is busy" 1
+same_or_fail "Autodiscover is busy: the new state" new now
+check "Autodiscover is busy: the log" "$(grep -ac 'is busy, trying again in' "$WORK/cpuu.log") times" \
+    grep -aq 'Autodiscover at .* is busy, trying again in 500 ms' "$WORK/cpuu.log"
+back "Autodiscover is busy"
+
 # The server is gone: nothing is tried in vain, the profile is as it was, and the next run goes on from there.
 lose die-after 2 1
 rm -f "$WORK/cpuu.log"

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "net/patience.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -442,7 +443,7 @@ static void no_response(cpuu_session *s, cpuu_call *call)
 
 static void bad_status(cpuu_session *s, cpuu_call *call)
 {
-    char words[320], after[16];
+    char words[320];
     uint32_t status = call->http.status;
     cpuu_rc rc = status == 401                    ? CPUU_E_AUTH
                  : status == 403                  ? CPUU_E_ACCESS
@@ -451,8 +452,7 @@ static void bad_status(cpuu_session *s, cpuu_call *call)
     cpuu_http_describe(&call->http, words, sizeof(words));
     call->rc = cpuu_fail(&call->error, rc, "%s: %s: %s", s->name, call->type, words);
     call->error.detail = status;
-    if (cpuu_http_get_header(&call->http, "Retry-After", 0, after, sizeof(after)))
-        call->retry_after_s = (uint32_t)strtoul(after, NULL, 10);
+    call->retry_after_s = cpuu_http_retry_after(&call->http);
     /* A 5xx is "some exceptional condition" ([MS-OXCMAPIHTTP] R1304); only 503 says that the
      * request was not taken up. A 400 may be about one ROP of many: servers exist that carry out
      * what comes before it. */

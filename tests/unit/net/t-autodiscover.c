@@ -3,8 +3,10 @@
  * over TLS against a server with a certificate of its own authority.
  */
 #include "bench.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "net/autodiscover.h"
+#include "net/patience.h"
 #include "net/srv.h"
 #include "../oracle.h"
 
@@ -14,6 +16,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define OUTER_NS "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
 #define INNER_NS "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
@@ -221,6 +224,8 @@ typedef struct route {
 typedef struct world {
     struct MHD_Daemon *tls, *plain;
     route *routes;
+    unsigned busy; /* so many times the first of them asks to come back later, ... */
+    const char *retry_after; /* ... after so long */
     cpuu_http *http;
     memory_log log;
     char connect[2][64];
@@ -243,13 +248,16 @@ static route *find_route(world *w, struct MHD_Connection *c, const char *method)
     return NULL;
 }
 
-static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const route *r)
+static enum MHD_Result reply(const world *w, struct MHD_Connection *c, unsigned status,
+                             const route *r)
 {
     const char *body = r && r->body && status == r->status ? r->body : "";
     struct MHD_Response *m = MHD_create_response_from_buffer(
         strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
     if (status == 401)
         MHD_add_response_header(m, "WWW-Authenticate", "Basic realm=\"x\"");
+    if (status == 503 && w->retry_after)
+        MHD_add_response_header(m, "Retry-After", w->retry_after);
     if (r && r->location && status == r->status)
         MHD_add_response_header(m, "Location", r->location);
     enum MHD_Result ok = MHD_queue_response(c, status, m);
@@ -288,13 +296,13 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
     w->with_password += password;
     if (!r) {
         w->strangers++;
-        return reply(c, 404, NULL);
+        return reply(w, c, 404, NULL);
     }
     if (r->authenticated && !password)
-        return reply(c, 401, r);
+        return reply(w, c, 401, r);
     note(w, c);
     r->hits++;
-    return reply(c, r->status, r);
+    return reply(w, c, r == w->routes && r->hits <= w->busy ? 503 : r->status, r);
 }
 
 static struct MHD_Daemon *start(world *w, unsigned flags)
@@ -379,6 +387,124 @@ START_TEST(a_configured_url_is_the_only_one_asked)
     ck_assert_uint_eq(w.strangers, 0);
     ck_assert_str_eq(w.log.text, "");
     close_world(&w);
+}
+END_TEST
+
+#define URL "https://mail.target.test/autodiscover.xml"
+
+START_TEST(a_busy_server_is_waited_for)
+{
+    route routes[] = {{"mail.target.test", "POST", 200, NULL, ANSWER(DN, SETTINGS), true, 0, ""},
+                      {0}};
+    world w;
+    if (!open_world(&w, "a_busy_server_is_waited_for", routes))
+        return;
+    w.busy = 2;
+    w.retry_after = "1";
+    const int64_t begun = cpuu_clock_ms();
+    ck_assert_int_eq(look_up(&w, "a@source.test", URL), CPUU_OK);
+    ck_assert_int_ge(cpuu_clock_ms() - begun, 2000);
+    ck_assert_uint_eq(routes[0].hits, 3);
+    ck_assert_str_eq(w.result.url, URL);
+    ck_assert_ptr_nonnull(strstr(w.log.text, "[TraceW] Autodiscover at " URL
+                                             " is busy, trying again in 1000 ms\n"));
+    ck_assert_ptr_null(strstr(w.log.text, "[Error]"));
+    close_world(&w);
+}
+END_TEST
+
+static cpuu_rc stop_soon(void *user)
+{
+    unsigned *beats = user;
+    return ++*beats > 20 ? CPUU_E_STOP : CPUU_OK;
+}
+
+START_TEST(waiting_can_be_stopped)
+{
+    route routes[] = {{"mail.target.test", "POST", 200, NULL, ANSWER(DN, SETTINGS), false, 0, ""},
+                      {0}};
+    world w;
+    unsigned beats = 0;
+    if (!open_world(&w, "waiting_can_be_stopped", routes))
+        return;
+    w.busy = 99;
+    w.retry_after = "20";
+    cpuu_http_on_beat(w.http, stop_soon, &beats);
+    const int64_t begun = cpuu_clock_ms();
+    ck_assert_int_eq(look_up(&w, "a@source.test", URL), CPUU_E_STOP);
+    ck_assert_int_lt(cpuu_clock_ms() - begun, 15000);
+    ck_assert_uint_le(routes[0].hits, 1);
+    close_world(&w);
+}
+END_TEST
+
+/* Somebody's web server on the domain itself: whoever comes next is not kept waiting. */
+START_TEST(a_busy_guess_is_passed_over)
+{
+    route routes[] = {{"source.test", "POST", 200, NULL, "", false, 0, ""},
+                      {"autodiscover.source.test", "POST", 200, NULL, ANSWER(DN, SETTINGS), true, 0, ""},
+                      {0}};
+    world w;
+    if (!open_world(&w, "a_busy_guess_is_passed_over", routes))
+        return;
+    w.busy = 99;
+    w.retry_after = "20";
+    const int64_t begun = cpuu_clock_ms();
+    ck_assert_int_eq(look_up(&w, "a@source.test", NULL), CPUU_OK);
+    ck_assert_int_lt(cpuu_clock_ms() - begun, 15000);
+    ck_assert_uint_eq(routes[0].hits, 1);
+    ck_assert_uint_eq(routes[1].hits, 1);
+    close_world(&w);
+}
+END_TEST
+
+START_TEST(patience_has_an_end)
+{
+    static const uint32_t asked[] = {0, 1, 20, 21, 3600, 4294968, UINT32_MAX};
+    static const uint32_t first[] = {500, 1000, 20000, 20000, 20000, 20000, 20000};
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        unsigned pauses = 0, n = 0;
+        uint32_t ms = 0, all = 0;
+        while (cpuu_patience(&pauses, asked[i], &ms)) {
+            if (n++ == 0)
+                ck_assert_uint_eq(ms, first[i]);
+            ck_assert_uint_le(ms, 20000);
+            all += ms;
+        }
+        ck_assert_uint_eq(n, 6);
+        ck_assert_uint_le(all, 120000);
+        ck_assert(!cpuu_patience(&pauses, asked[i], &ms));
+    }
+}
+END_TEST
+
+static uint32_t asked_for(const char *value)
+{
+    char line[128];
+    cpuu_http_request req = {0};
+    cpuu_buf_init(&req.response_headers, 1024);
+    snprintf(line, sizeof(line), "HTTP/1.1 503 x\r\nRetry-After: %s\r\n\r\n", value);
+    cpuu_buf_add(&req.response_headers, line, strlen(line));
+    const uint32_t seconds = cpuu_http_retry_after(&req);
+    cpuu_buf_free(&req.response_headers);
+    return seconds;
+}
+
+/* [RFC 9110] 10.2.3, 5.6.7 */
+START_TEST(a_time_to_come_back_is_seconds_or_a_date)
+{
+    char date[64];
+    time_t when = time(NULL) + 300;
+    struct tm tm;
+    ck_assert_uint_eq(asked_for("120"), 120);
+    ck_assert_uint_eq(asked_for("0"), 0);
+    ck_assert_uint_eq(asked_for("99999999999999999999"), UINT32_MAX);
+    ck_assert_uint_eq(asked_for("-5"), 0);
+    ck_assert_uint_eq(asked_for("soon"), 0);
+    ck_assert_uint_eq(asked_for("Fri, 31 Dec 1999 23:59:59 GMT"), 0);
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&when, &tm));
+    ck_assert_uint_ge(asked_for(date), 200);
+    ck_assert_uint_le(asked_for(date), 300);
 }
 END_TEST
 
@@ -562,6 +688,11 @@ int main(void)
     tcase_add_test(t, what_else_servers_write_is_understood);
     tcase_add_test(t, anything_else_is_refused);
     tcase_add_test(t, a_configured_url_is_the_only_one_asked);
+    tcase_add_test(t, a_busy_server_is_waited_for);
+    tcase_add_test(t, waiting_can_be_stopped);
+    tcase_add_test(t, a_busy_guess_is_passed_over);
+    tcase_add_test(t, patience_has_an_end);
+    tcase_add_test(t, a_time_to_come_back_is_seconds_or_a_date);
     tcase_add_test(t, the_order_without_a_url);
     tcase_add_test(t, redirects_lead_to_an_answer_but_not_in_circles);
     tcase_add_test(t, credentials_stay_within_the_named_domains);
