@@ -98,7 +98,7 @@ static cpuu_rc load_owner(cpuu_store *s, cpuu_arena *arena, cpuu_journal_summary
         if (state < CPUU_J_NONE || state > CPUU_J_CLEANING || strlen(out->id) != 38)
             rc = cpuu_fail(err, CPUU_E_FORMAT, "journal '%s' has an unknown state", s->path);
     }
-    sqlite3_finalize(q);
+    cpuu_store_done(s, q);
     return rc;
 }
 
@@ -268,7 +268,7 @@ cpuu_rc cpuu_journal_get(cpuu_journal *j, const char *name, cpuu_buf *out, cpuu_
                                  name, j->store.path)
                      : cpuu_nomem(err);
     }
-    sqlite3_finalize(q);
+    cpuu_store_done(&j->store, q);
     return rc;
 }
 

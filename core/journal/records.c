@@ -21,7 +21,7 @@ static cpuu_rc number(cpuu_journal *j, int64_t *out, cpuu_error *err, const char
         rc = cpuu_store_step(&j->store, q, &row, err);
     if (rc == CPUU_OK)
         *out = row ? sqlite3_column_int64(q, 0) : 0;
-    sqlite3_finalize(q);
+    cpuu_store_done(&j->store, q);
     return rc;
 }
 
@@ -164,7 +164,7 @@ static cpuu_rc use_record(cpuu_journal *j, sqlite3_stmt *q,
         else if (use)
             rc = use(user, &r);
     }
-    sqlite3_finalize(q);
+    cpuu_store_done(&j->store, q);
     if (rc == CPUU_OK)
         *seq = r.seq;
     return rc;

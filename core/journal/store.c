@@ -212,9 +212,17 @@ static cpuu_rc open_database(cpuu_store *s, cpuu_error *err)
     return rc == SQLITE_OK ? CPUU_OK : fail(s, rc, err);
 }
 
+static void close_database(cpuu_store *s)
+{
+    while (s->n_kept)
+        sqlite3_finalize(s->kept[--s->n_kept].q);
+    sqlite3_close(s->db);
+    s->db = NULL;
+}
+
 static void release(cpuu_store *s)
 {
-    sqlite3_close(s->db); /* before the descriptor: closing it drops every POSIX lock of the file */
+    close_database(s); /* before the descriptor: closing it drops every POSIX lock of the file */
     if (s->fd >= 0)
         close(s->fd);
     cpuu_free(s->dir);
@@ -264,8 +272,7 @@ cpuu_rc cpuu_store_unlink(cpuu_store *s, cpuu_error *err)
 {
     if (!sqlite3_get_autocommit(s->db))
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    sqlite3_close(s->db);
-    s->db = NULL;
+    close_database(s);
     cpuu_fault_step("journal.destroy");
     /* Of a killed owner, and with nothing in it: one that mattered was played back when we opened. */
     char *side = cpuu_asprintf("%s-journal", s->path);
@@ -301,15 +308,45 @@ static int bind(sqlite3_stmt *q, sqlite3_destructor_type keep, const char *forma
     return rc;
 }
 
+/* One that is in use (its row is being looked at by somebody who asks the same) is made again. */
+static int prepare(cpuu_store *s, const char *sql, sqlite3_stmt **out)
+{
+    size_t i = 0;
+    while (i < s->n_kept && s->kept[i].sql != sql)
+        i++;
+    if (i < s->n_kept && !s->kept[i].busy) {
+        s->kept[i].busy = true;
+        *out = s->kept[i].q;
+        return SQLITE_OK;
+    }
+    int rc = sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
+    if (rc == SQLITE_OK && i == s->n_kept && i < CPUU_STORE_STATEMENTS)
+        s->kept[s->n_kept++] = (cpuu_statement){sql, *out, true};
+    return rc;
+}
+
+void cpuu_store_done(cpuu_store *s, sqlite3_stmt *q)
+{
+    for (size_t i = 0; i < s->n_kept; i++) {
+        if (s->kept[i].q != q)
+            continue;
+        sqlite3_reset(q);
+        sqlite3_clear_bindings(q);
+        s->kept[i].busy = false;
+        return;
+    }
+    sqlite3_finalize(q);
+}
+
 static cpuu_rc vquery(cpuu_store *s, sqlite3_stmt **out, cpuu_error *err, const char *sql,
                       sqlite3_destructor_type keep, const char *format, va_list ap)
 {
     sqlite3_stmt *q = NULL;
-    int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
+    int rc = prepare(s, sql, &q);
     if (rc == SQLITE_OK)
         rc = bind(q, keep, format, ap);
     if (rc != SQLITE_OK) {
-        sqlite3_finalize(q);
+        cpuu_store_done(s, q);
         return fail(s, rc, err);
     }
     *out = q;
@@ -368,7 +405,7 @@ cpuu_rc cpuu_store_write(cpuu_store *s, cpuu_error *err, const char *sql, const 
     va_end(ap);
     if (rc == CPUU_OK)
         rc = cpuu_store_step(s, q, &row, err);
-    sqlite3_finalize(q);
+    cpuu_store_done(s, q);
     return rc < 0 ? lose(s, rc) : rc;
 }
 
@@ -399,7 +436,7 @@ static cpuu_rc pragma(cpuu_store *s, const char *sql, int64_t *number, bool *ok,
         *ok = text && strcmp(text, "ok") == 0;
         *number = sqlite3_column_int64(q, 0);
     }
-    sqlite3_finalize(q);
+    cpuu_store_done(s, q);
     return rc;
 }
 

@@ -17,12 +17,22 @@
 #define CPUU_JOURNAL_APP    0x63707575 /* "cpuu", the application_id of the database */
 #define CPUU_JOURNAL_SCHEMA 1
 
+#define CPUU_STORE_STATEMENTS 32u /* more are not kept, which costs only time */
+
+typedef struct cpuu_statement {
+    const char *sql; /* the literal it was made from */
+    sqlite3_stmt *q;
+    bool busy;
+} cpuu_statement;
+
 typedef struct cpuu_store {
     char *dir; /* canonical */
     char *path;
     int fd; /* holds the lock; -1 without */
     sqlite3 *db;
     bool lost; /* a write failed and took unflushed ones with it: nothing more is written */
+    cpuu_statement kept[CPUU_STORE_STATEMENTS]; /* for the next one who asks the same */
+    size_t n_kept;
 } cpuu_store;
 
 /* Canonical path of the state folder; refuses one that others own or can write to. */
@@ -36,9 +46,11 @@ cpuu_rc cpuu_store_check(cpuu_store *s, bool *empty, cpuu_error *err);
 void cpuu_store_close(cpuu_store *s);                      /* unflushed writes are dropped */
 cpuu_rc cpuu_store_unlink(cpuu_store *s, cpuu_error *err); /* closes, too */
 
-/* Arguments by format: i int64_t, t const char *, b const void * and size_t. NULL binds NULL. */
+/* sql: a literal. Arguments by format: i int64_t, t const char *, b const void * and size_t. NULL
+ * binds NULL. *out is given back with cpuu_store_done(). */
 cpuu_rc cpuu_store_query(cpuu_store *s, sqlite3_stmt **out, cpuu_error *err, const char *sql,
                          const char *format, ...);
+void cpuu_store_done(cpuu_store *s, sqlite3_stmt *q); /* NULL is allowed */
 /* *row false at the end. */
 cpuu_rc cpuu_store_step(cpuu_store *s, sqlite3_stmt *q, bool *row, cpuu_error *err);
 /* A write inside the open transaction, which is begun when there is none. */
