@@ -335,8 +335,10 @@ static cpuu_rc change(cpuu_job *job, const cpuu_account *account, cpuu_error *er
 {
     bool dry = job->e->settings->dry_run;
     cpuu_rc rc = rehearse(job, account, err);
+    cpuu_mail_turn(job->c.mail);
     if (rc == CPUU_OK && !dry)
         rc = begin_journal(job, err);
+    cpuu_mail_turn(job->c.mail);
     cpuu_edits_truncate(&job->edits, 0);
     if (rc != CPUU_OK)
         return cpuu_job_fail(job, CPUU_PROFILE_MODIFYING_FAILED, CPUU_EXIT_SWITCH_ERR, err);

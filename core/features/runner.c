@@ -212,6 +212,7 @@ static cpuu_rc run_all(cpuu_reading *s, const bool *selected, cpuu_error *err)
             report_skipped(w, f);
             continue;
         }
+        cpuu_mail_turn(w->mail);
         if (waits_for(s, f))
             cpuu_batch_apply(s);
         try_again(s); /* before the next one, which may name it in `after` */

@@ -84,6 +84,10 @@ cpuu_rc cpuu_mail_open_all(cpuu_mail *mail, cpuu_mail_open *opens, size_t n, cpu
  */
 void cpuu_mail_ahead(cpuu_mail *mail, const cpuu_mail_open *opens, size_t n);
 
+/* What goes on in the background takes its next step, as far as that needs no waiting: for who works on
+ * something else for a while. NULL is allowed. */
+void cpuu_mail_turn(cpuu_mail *mail);
+
 /* So many mailboxes of this endpoint will probably be opened, it is not known yet whose: connects
  * their contexts in the background. */
 void cpuu_mail_spare(cpuu_mail *mail, const cpuu_endpoint *endpoint, size_t n);

@@ -656,6 +656,15 @@ cpuu_rc cpuu_mail_drive(cpuu_mail *mail, cpuu_error *err)
     return rc;
 }
 
+void cpuu_mail_turn(cpuu_mail *mail)
+{
+    cpuu_error why = CPUU_ERROR_INIT;
+    if (!mail || mail->fatal != CPUU_OK || cpuu_http_drive_for(mail->http, 0, NULL, NULL, &why) >= 0)
+        return;
+    drop_all(mail, &why); /* stopped: nothing is under way any more */
+    mail->fatal = CPUU_OK;
+}
+
 static void lane_free(cpuu_lane *lane)
 {
     cpuu_session_free(lane->session);
