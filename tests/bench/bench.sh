@@ -5,7 +5,7 @@
 # usage: BUILD=folder bench.sh [sizes]; a build without sanitizers.
 BUILD=${BUILD:-$PWD}
 WORK=$(mktemp -d)
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 printf '%-7s %6s %5s %9s %9s %8s %9s %9s %7s %7s\n' what links RTT wall/ms peak/KiB requests sent received trips budget
 for n in ${*:-30 300 3000}; do

@@ -6,7 +6,7 @@
 # budget is that of bench.sh. usage: BUILD=folder heavy.sh [features]; a build without sanitizers.
 BUILD=${BUILD:-$PWD}
 WORK=$(mktemp -d)
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 limit=65536 # KiB of memory a run may take
 half="150 250 250 2500 10000"
 full="300 500 500 5000 20000"

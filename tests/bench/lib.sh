@@ -1,7 +1,7 @@
 # Shared steps of the benches: a profile against the lab, and what one run of cpuu costs. Sourced after WORK and
 # BUILD are set.
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-. "$top/tests/e2e/lib.sh"
+. "$top/tests/e2e/lib.sh" || exit 1
 trap 'lab_stop; rm -rf "$WORK"' EXIT
 HIVE=$WORK/Users/alice/NTUSER.DAT
 CPUU=$BUILD/cpuu

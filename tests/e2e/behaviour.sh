@@ -1,7 +1,7 @@
 #!/bin/bash
 # Selections, switches and settings: what each changes, and that undo takes it back.
 testing=e2e-behaviour
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 profiles=/Software/Microsoft/Office/16.0/Outlook/Profiles
 
 text() { reglookup "$HIVE" 2>/dev/null | sed 's/%00//g'; }

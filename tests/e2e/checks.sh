@@ -7,7 +7,7 @@ for tool in reglookup jq; do
 done
 WORK=$(mktemp -d)
 trap 'lab_stop; rm -rf "$WORK"' EXIT
-. "$srcdir/tests/e2e/lib.sh"
+. "$srcdir/tests/e2e/lib.sh" || exit 1
 CPUU=$BUILD/cpuu
 HIVE=$WORK/Users/alice/NTUSER.DAT
 failed=0

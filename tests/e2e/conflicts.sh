@@ -2,7 +2,7 @@
 # Between the update and its undo somebody else changes what the update wrote: that stays, is reported,
 # and everything else goes back.
 testing=e2e-conflicts
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 guid() { # of the target mailbox, as its URL has it: the first three fields are little-endian
     g=$(id .target.alice.guid)
     echo "${g:6:2}${g:4:2}${g:2:2}${g:0:2}-${g:10:2}${g:8:2}-${g:14:2}${g:12:2}-${g:16:4}-${g:20:12}"

@@ -2,7 +2,7 @@
 # ContactMembers: addresses of contacts, personal lists, linked contacts. What must come out stands in the
 # mailbox target/expected of the lab, written by the lab's own encoders. Prints PASS: and FAIL: lines.
 set -u
-. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/checks.sh" || exit 1
 
 fresh_profile() {
     a=.source.alice

@@ -3,7 +3,7 @@
 # list, dry run, update, again, undo, again, update, cleanup. usage: cycle.sh WIDTH VERSION
 width=${1:-8} version=${2:-16.0}
 testing=e2e-cycle-$width-$version
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 world "$width" "$version" </dev/null
 profile=/Software/Microsoft/Office/$version/Outlook/Profiles/Outlook
 

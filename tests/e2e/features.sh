@@ -5,7 +5,7 @@ BUILD=${1:-$PWD} SOURCE=${2:-$(dirname "$0")/../..}
 command -v jq >/dev/null && command -v reglookup >/dev/null ||
     { echo "SKIP: jq and reglookup are needed"; exit 77; }
 WORK=$(mktemp -d) || exit 1
-. "$SOURCE/tests/e2e/lib.sh"
+. "$SOURCE/tests/e2e/lib.sh" || exit 1
 trap 'lab_stop; rm -rf "$WORK"' EXIT
 failed=0
 

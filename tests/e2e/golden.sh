@@ -4,8 +4,8 @@
 # what they stand for. Then twice, from a second profile, undone, not selected, and each feature alone.
 # CPUU_GOLDEN_WRITE=1 writes these files instead; every row of them is then to be looked at.
 testing=e2e-golden
-. "${srcdir:-.}/tests/e2e/testing.sh"
-. "$src/tests/e2e/golden/world.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
+. "$src/tests/e2e/golden/world.sh" || exit 1
 golden=$src/tests/e2e/golden
 
 in_mailbox="Favorites Calendar Contacts Tasks Notes Journal Rules SearchFolders Delegates Nicks ContactMembers PublicFav"

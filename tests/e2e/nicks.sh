@@ -2,7 +2,7 @@
 # Nicks: AutoComplete lists in the mailbox and in .nk2 files. What must come out stands in a mailbox of the
 # lab, written by the lab's own encoder, and is compared byte for byte. Prints PASS: and FAIL: lines.
 set -u
-. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/checks.sh" || exit 1
 ROAMING=$WORK/Users/alice/AppData/Roaming/Microsoft/Outlook
 
 # ---- the lab and the profile ---------------------------------------------------------------------

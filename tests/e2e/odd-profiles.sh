@@ -2,7 +2,7 @@
 # Profiles, names and settings that are out of the ordinary, without a network: a mapping file says who
 # moved. What can be done is done and taken back exactly, the rest is refused with the guide's code.
 testing=e2e-odd-profiles
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 key='HKEY_CURRENT_USER\Software\Microsoft\Office\16.0\Outlook'
 
 columns=source_smtp,source_dn,target_smtp,target_dn,display_name,office365,migrated

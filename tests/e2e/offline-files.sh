@@ -2,7 +2,7 @@
 # The offline file (OST): KeepOST, BackupOST, CreateRegFileForOSTRecovery, ProcessOfflineProfiles and the
 # Recreate message; and the name of the store (-NameTrgStoreAsSrc). Prints PASS: and FAIL: lines.
 set -u
-. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/checks.sh" || exit 1
 LOCAL=$WORK/Users/alice/AppData/Local/Microsoft/Outlook
 OST=$LOCAL/alice@source.test.ost
 

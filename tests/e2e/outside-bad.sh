@@ -1,7 +1,7 @@
 #!/bin/bash
 # Plugins that misbehave: each is named with what it did, changes nothing, and costs the others nothing.
 testing=e2e-outside-bad
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 umask 022
 sed '/^\[mailbox target\/bob\]/a item @inbox\nprop Class IPM.Note\nprop Subject "to Bob"' "$src/tests/lab/demo.conf" >"$WORK/content.conf"
 CONTENT=$WORK/content.conf

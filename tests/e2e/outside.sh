@@ -3,8 +3,8 @@
 # else: it looks into colleagues' mailboxes on both sides, one of which is closed to the user, rewrites links
 # of its own, and is loaded, shown, updated, rolled back, cleaned up and skipped like any other.
 testing=e2e-outside
-. "${srcdir:-.}/tests/e2e/testing.sh"
-. "$src/tests/e2e/golden/world.sh" # store_eid
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
+. "$src/tests/e2e/golden/world.sh" || exit 1 # store_eid
 command -v pkg-config >/dev/null || { echo "SKIP: $testing: pkg-config is not installed"; exit 77; }
 umask 022 # nobody but the owner may be able to write to a folder of plugins
 

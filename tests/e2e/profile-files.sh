@@ -3,8 +3,8 @@
 # by the same generators with the identifiers of the target; comparison is byte by byte.
 # Prints PASS: and FAIL: lines.
 set -u
-. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
-. "$srcdir/tests/e2e/profile-data.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/checks.sh" || exit 1
+. "$srcdir/tests/e2e/profile-data.sh" || exit 1
 ROAMING=$WORK/Users/alice/AppData/Roaming/Microsoft/Outlook
 
 decision() { # feature, title, outcome: the report says so

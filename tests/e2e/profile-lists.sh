@@ -3,8 +3,8 @@
 # come out is written by cpuu-mkprofile, which has encoders of its own, and compared as reglookup reads it.
 # Prints PASS: and FAIL: lines.
 set -u
-. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
-. "$srcdir/tests/e2e/profile-data.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/checks.sh" || exit 1
+. "$srcdir/tests/e2e/profile-data.sh" || exit 1
 
 before() {
     rm -rf "$HIVE" "$WORK/state"

@@ -2,7 +2,7 @@
 # PublicFav: favourite public folders. What must come out is in a mailbox of the target that nobody opens,
 # written down with identifiers of the target. Prints PASS: and FAIL: lines.
 set -u
-. "${srcdir:-$(dirname "$0")/../..}/tests/e2e/checks.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/checks.sh" || exit 1
 
 favourite() { # name, source key, depth, parent's source key or "", further lines on standard input
     printf 'item @shortcuts\nprop Class IPM.Note\nprop 7C00001F "%s"\nprop 7C020102 %s\n' "$1" "$2"

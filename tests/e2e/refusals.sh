@@ -1,7 +1,7 @@
 #!/bin/bash
 # What must be refused is refused with the guide's codes and a reason, and nothing is changed.
 testing=e2e-refusals
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 
 unchanged() { # case
     snapshot now

@@ -2,7 +2,7 @@
 # The answer to a request in which several features write is lost, or the server fails with it as a
 # whole: each of them is taken back and tried once more by itself, and nobody notices but the log.
 testing=e2e-retry
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 
 # What the report says of each feature, in the order of their names: a second try comes later.
 told() {

@@ -16,7 +16,7 @@ scratch=${CPUU_TEST_TMP:-/tmp}
 [ -z "${CPUU_TEST_TMP:-}" ] && [ -w /dev/shm ] && scratch=/dev/shm
 WORK=$(mktemp -d "$scratch/cpuu-$testing-XXXXXX") || exit 1
 export CPUU_TEST_WORK="$WORK"
-. "$src/tests/e2e/lib.sh"
+. "$src/tests/e2e/lib.sh" || exit 1
 
 leave() {
     lab_stop

@@ -2,7 +2,7 @@
 # What an update of 30 links asks of the servers: one more request is one more to wait for, as most of
 # them wait for one another. The lab answers slowly enough for what goes on side by side to do so.
 testing=trips
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 HIVE=$WORK/NTUSER.DAT
 
 "$src/tests/bench/content.sh" 30 >"$WORK/content.conf"

@@ -4,7 +4,7 @@
 kind=${1:-write}
 modes=${2:-update undo cleanup}
 testing=torture-fail-$kind
-. "${srcdir:-.}/tests/torture/lib.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/torture/lib.sh" || exit 1
 
 # There are thousands of some: every one only when there is time.
 stride_of() {

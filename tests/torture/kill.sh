@@ -5,7 +5,7 @@
 # back and tries them once more is killed at a sample of the steps from there on.
 mode=${1:-update}
 testing=torture-kill-$mode
-. "${srcdir:-.}/tests/torture/lib.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/torture/lib.sh" || exit 1
 
 killed_at() { # step, arguments
     step=$1

@@ -3,7 +3,7 @@
 # has done what was asked. usage: lab.sh update|undo
 mode=${1:-update}
 testing=torture-lab-$mode
-. "${srcdir:-.}/tests/torture/lib.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/torture/lib.sh" || exit 1
 
 actions="503 fail fail-after garbage truncate close close-after lose-context too-small 401"
 

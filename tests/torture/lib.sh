@@ -2,7 +2,7 @@
 # environment, and ask only for this: whatever happened, after the next complete run everything is old
 # or everything is new, and undo gives back the start state. CPUU_TORTURE_FULL=1 leaves out no point.
 CPUU=${BUILD:-$PWD}/cpuu-twin
-. "${srcdir:-.}/tests/e2e/testing.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
 full=${CPUU_TORTURE_FULL:-0}
 points=0
 

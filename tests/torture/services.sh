@@ -7,8 +7,8 @@
 kind=${1:-mailbox}
 testing=torture-services-$kind
 CPUU=${BUILD:-$PWD}/cpuu-plugin-twin
-. "${srcdir:-.}/tests/e2e/testing.sh"
-. "$src/tests/e2e/golden/world.sh"
+. "${srcdir:=$(dirname "$0")/../..}/tests/e2e/testing.sh" || exit 1
+. "$src/tests/e2e/golden/world.sh" || exit 1
 full=${CPUU_TORTURE_FULL:-0}
 points=0 tolerated=0
 
