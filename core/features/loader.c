@@ -228,31 +228,29 @@ static bool ready(const cpuu_plugins *p, size_t at, size_t placed)
     return true;
 }
 
-/* What it has to wait for, by what it declares: 2 = mailboxes, 1 = the folders that links name,
- * 0 = at most an address book. */
-static int waits_for(const cpuu_feature *f)
+/* By what it declares. */
+static bool reads_mailbox(const cpuu_feature *f)
 {
-    const uint32_t folders = CPUU_LINK_EID | CPUU_LINK_SOURCE_KEY | CPUU_LINK_RECORD_KEY |
-                             CPUU_LINK_FID;
     for (uint32_t i = 0; i < f->n_reads; i++) {
         if (cpuu_validate_query_at(f->reads, i).side != CPUU_PROFILE)
-            return 2;
+            return true;
     }
-    return f->links & folders ? 1 : 0;
+    return false;
 }
 
-/* The first one that is ready; of these, one that waits for little, because the answers for the others
+/* The first one that is ready; of these, one that reads no mailbox, because the others' answers
  * come meanwhile. p->count: none. */
 static size_t next_ready(const cpuu_plugins *p, size_t placed)
 {
-    size_t best = p->count;
+    size_t first = p->count;
     for (size_t at = placed; at < p->count; at++) {
-        if (ready(p, at, placed) &&
-            (best == p->count ||
-             waits_for(p->items[at].feature) < waits_for(p->items[best].feature)))
-            best = at;
+        if (!ready(p, at, placed))
+            continue;
+        if (!reads_mailbox(p->items[at].feature))
+            return at;
+        first = first < p->count ? first : at;
     }
-    return best;
+    return first;
 }
 
 /* Moves features to their places one by one: stable, whatever the order. */

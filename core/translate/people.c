@@ -216,9 +216,12 @@ cpuu_rc cpuu_facts_resolve_people(cpuu_translate *t, cpuu_error *err)
 {
     for (size_t i = 0; i < t->n_people; i++) {
         cpuu_subject *p = &t->people[i];
-        if (p->where != CPUU_WHERE_UNASKED || settle_from_owner(t, p) || !t->o.mapping)
+        /* Whom nobody knew may have been heard of since: his mailbox was opened for its own sake. */
+        if ((p->where == CPUU_WHERE_UNASKED || p->where == CPUU_WHERE_UNKNOWN) &&
+            settle_from_owner(t, p))
             continue;
-        settle_from_mapping(t, p);
+        if (p->where == CPUU_WHERE_UNASKED && t->o.mapping)
+            settle_from_mapping(t, p);
     }
     cpuu_rc rc = CPUU_OK;
     if (t->o.target_directory) {

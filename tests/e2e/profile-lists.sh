@@ -106,4 +106,15 @@ lab_start "$WORK/content.conf"
 make_ini </dev/null
 run_width 8 16.0
 run_width 4 15.0
+
+# The target's address book does not know Bob by anything of the source; his own Switch Message, read
+# when a folder of his is looked for, does. Who asked before that must not settle it for all others.
+width=8 version=16.0
+before
+echo 'Features=OtherUsersFolders Calendar Rules' | make_ini
+cpuu -DefaultProfile >/dev/null 2>&1
+check "a name nobody knows yet is kept" decision OtherUsersFolders 'Bob Brown' kept
+check "what was heard of him since counts" jq -e \
+    '[.. | objects | select(.name? == "Rules") | .links[] | select(.title == "From Bob").outcome] == ["rewritten", "rewritten"]' \
+    "$WORK/report.json"
 exit $failed
