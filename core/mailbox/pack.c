@@ -265,7 +265,8 @@ static bool is_known(const cpuu_unit *u)
 }
 
 /* Of several tables nobody knows the length of, the one that another lane, which has nothing to do,
- * will read: the whole tree of folders, which is long more often than others. NULL: none. */
+ * will read: a whole tree of folders, which is long more often than others, and of several the one of
+ * all. NULL: none. */
 static const cpuu_unit *leave_to_another(const cpuu_lane *lane)
 {
     const cpuu_unit *tree = NULL;
@@ -275,10 +276,10 @@ static const cpuu_unit *leave_to_another(const cpuu_lane *lane)
     for (const cpuu_unit *u = lane->box->head; idle && u && !u->cls->writes; u = u->next) {
         if (!u->cls->paged || cpuu_unit_only_as_tail(u) || !eligible(u, lane))
             continue;
-        if (!tree && !is_known(u) && cpuu_read_is_tree(u->work))
+        bool is_tree = !is_known(u) && cpuu_read_is_tree(u->work);
+        others |= tree || !is_tree;
+        if (is_tree && (!tree || u->work->op->role == CPUU_ROLE_ROOT))
             tree = u;
-        else
-            others = true;
     }
     return others ? tree : NULL;
 }
@@ -334,7 +335,8 @@ static void share_out(cpuu_lane *lane, const cpuu_unit *tail, const cpuu_unit *l
 {
     uint32_t n = 0, fresh = 0;
     for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
-        if (u == tail || u == left_out || !u->cls->paged || cpuu_unit_only_as_tail(u) || !eligible(u, lane))
+        if (u == tail || u == left_out || !u->cls->paged || cpuu_unit_only_as_tail(u) ||
+            !eligible(u, lane))
             continue;
         n++;
         fresh += !is_known(u);
