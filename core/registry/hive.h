@@ -42,7 +42,7 @@ cpuu_rc cpuu_hive_image_compare(const cpuu_hive_image *image, int fd, bool *same
 /* Writes all the bytes at that place of a file. False: it cannot, for the reason in errno. */
 bool cpuu_hive_put(int fd, const uint8_t *p, size_t size, size_t at);
 
-/* SipHash-2-4 of the bytes. */
+/* SipHash-2-4 of the bytes; the key is two words of 64 bits, the lower one first. */
 uint64_t cpuu_hive_digest(const uint8_t *data, size_t size, const uint64_t key[2]);
 
 /* Adds to a dirty hive what its log files, which lie beside it, still hold, and makes it clean: in
