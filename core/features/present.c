@@ -17,8 +17,6 @@
 #define LANES        4u
 #define TABLE_FROM   (LANES * ANSWER_BYTES) /* what costs more than one trip; a listing costs one */
 #define GAP          8u   /* so many rows are read in vain rather than a new range begun */
-#define TEXT_CUT     255u /* in a table: core/mailbox/read.c */
-#define BINARY_CUT   510u
 
 /* Objects of one folder that may be read from its table. */
 typedef struct group {
@@ -128,7 +126,8 @@ static bool suits_table(const cpuu_object *o)
     for (uint32_t i = 0; i < o->n_tags; i++) {
         const cpuu_prop *v = cpuu_chain_last(o, o->tags[i]);
         const bool binary = (o->tags[i] & 0xffffu) == 0x0102u;
-        if (!v || !v->present || v->data.size >= (binary ? BINARY_CUT : TEXT_CUT))
+        const uint32_t cut = binary ? CPUU_TABLE_CUT_BINARY : CPUU_TABLE_CUT_TEXT;
+        if (!v || !v->present || v->data.size >= cut)
             return false;
     }
     return true;

@@ -105,6 +105,10 @@ typedef struct cpuu_mailbox_info {
     bool owner;                /* RopLogon ResponseFlags 0x02, or proven by opening folders */
 } cpuu_mailbox_info;
 #define CPUU_FID_EID_SIZE 46u /* bytes of a folder EntryID */
+/* A value of that size in a table may be shorter than it is ([MS-OXCTABL] R121-R122): bytes of a binary
+ * value, characters of a text. Rows that are read here have whole values all the same. */
+#define CPUU_TABLE_CUT_BINARY 510u
+#define CPUU_TABLE_CUT_TEXT   255u
 const cpuu_mailbox_info *cpuu_mailbox_get_info(const cpuu_mailbox *box);
 /* EntryID of a special folder (CPUU_ROLE_*); false when the mailbox has none. Borrowed. */
 bool cpuu_mailbox_role(const cpuu_mailbox *box, uint32_t role, cpuu_blob *eid);

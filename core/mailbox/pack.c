@@ -264,6 +264,12 @@ static bool is_known(const cpuu_unit *u)
     return u->work->row_bytes != 0;
 }
 
+/* A table that divides the answer of this lane's request with others. */
+static bool is_shared(const cpuu_unit *u, const cpuu_lane *lane)
+{
+    return u->cls->paged && !cpuu_unit_only_as_tail(u) && eligible(u, lane);
+}
+
 /* Of several tables nobody knows the length of, the one that another lane, which has nothing to do,
  * will read: a whole tree of folders, which is long more often than others, and of several the one of
  * all. NULL: none. */
@@ -274,7 +280,7 @@ static const cpuu_unit *leave_to_another(const cpuu_lane *lane)
     for (const cpuu_lane *l = lane + 1; l < lane->box->lanes + lane->box->max_lanes; l++)
         idle |= l->state == CPUU_LANE_READY; /* its turn comes after this one's */
     for (const cpuu_unit *u = lane->box->head; idle && u && !u->cls->writes; u = u->next) {
-        if (!u->cls->paged || cpuu_unit_only_as_tail(u) || !eligible(u, lane))
+        if (!is_shared(u, lane))
             continue;
         bool is_tree = !is_known(u) && cpuu_read_is_tree(u->work);
         others |= tree || !is_tree;
@@ -312,8 +318,7 @@ static uint32_t even_share(const cpuu_lane *lane, const cpuu_unit *tail, uint32_
         uint64_t taken = 0;
         uint32_t n = 0;
         for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
-            if (u == tail || !u->cls->paged || cpuu_unit_only_as_tail(u) || !is_known(u) ||
-                !eligible(u, lane))
+            if (u == tail || !is_shared(u, lane) || !is_known(u))
                 continue;
             if (cpuu_read_bytes_left(u->work) <= share)
                 taken += cpuu_read_bytes_left(u->work);
@@ -335,8 +340,7 @@ static void share_out(cpuu_lane *lane, const cpuu_unit *tail, const cpuu_unit *l
 {
     uint32_t n = 0, fresh = 0;
     for (const cpuu_unit *u = lane->box->head; u && !u->cls->writes; u = u->next) {
-        if (u == tail || u == left_out || !u->cls->paged || cpuu_unit_only_as_tail(u) ||
-            !eligible(u, lane))
+        if (u == tail || u == left_out || !is_shared(u, lane))
             continue;
         n++;
         fresh += !is_known(u);

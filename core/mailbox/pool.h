@@ -139,7 +139,7 @@ struct cpuu_mailbox {
     bool plain;      /* LongTermIdFromId is not asked: the server did not read a request with it */
     bool as_owner;   /* Connect names the mailbox's owner, whose DN the account's was not taken for */
     bool inbox_ok, views_ok;
-    bool packed; /* QueryRows of chained requests: see read.c */
+    bool packed; /* QueryRows of chained requests: see read_table.c */
     bool no_packed_streams; /* the server says it takes them, but does not */
     unsigned packing_tries;
     uint32_t range_row, range_columns; /* bytes of a row seen last in a range; of that many columns */

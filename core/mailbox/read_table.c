@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define TABLE_CUT     510u /* bytes; strings 255 characters ([MS-OXCTABL] R121-R122) */
-#define STRING_CUT    255u
 #define ROW_GUESS     24u /* bytes of a variable column, until rows were seen */
 #define ROWS_TO_TRUST 8u  /* after so many the others are taken to be alike */
 #define MAX_ROWS      0x7fff
@@ -155,13 +153,13 @@ static bool may_be_cut(const cpuu_value *v)
     switch (type) {
     case CPUU_PT_STRING:
     case CPUU_PT_STRING8:
-        return v->size >= STRING_CUT;
+        return v->size >= CPUU_TABLE_CUT_TEXT;
     case CPUU_PT_BINARY:
-        return v->size >= TABLE_CUT;
+        return v->size >= CPUU_TABLE_CUT_BINARY;
     case CPUU_PT_ERROR:
         return cpuu_read_too_big(v);
     default:
-        return (type & CPUU_PT_MULTIPLE) && v->size >= STRING_CUT;
+        return (type & CPUU_PT_MULTIPLE) && v->size >= CPUU_TABLE_CUT_TEXT;
     }
 }
 
@@ -176,7 +174,7 @@ static void note_cut(cpuu_work *w, cpuu_read_row *row, size_t index)
     /* There is no object to read it from; a rule's texts are short. */
     if (cpuu_read_is_short_table(w)) {
         for (uint32_t i = 0; i < row->n_values; i++)
-            if (may_be_cut(&row->values[i]) && row->values[i].size == TABLE_CUT)
+            if (may_be_cut(&row->values[i]) && row->values[i].size == CPUU_TABLE_CUT_BINARY)
                 row->rc = CPUU_E_TOOBIG;
         return;
     }
